@@ -1,0 +1,290 @@
+"""What flows from stage to stage.
+
+Every record has an id made from its content and origin (never from its position), and carries `source_id` (the
+document or product it came from) to the end, so that splits, leak checks and intervals can respect it. Missing is
+`None`, never 0, -1 or NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+Kind = Literal["question_answer", "summary", "instruction"]
+SplitName = Literal["train", "validation", "test"]
+Status = Literal["ok", "empty", "truncated", "error"]
+Record = TypeVar("Record")
+
+
+def content_id(*parts: str, length: int = 16) -> str:
+    """A stable id: the first `length` hex digits of BLAKE2b over the parts, which are kept apart by their lengths."""
+    digest = hashlib.blake2b(digest_size=32)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something `read` cut, mended or could not use."""
+
+    source_id: str
+    """The document it is about: the path as shown to the user when there is no document."""
+    rule: str
+    """Which rule spoke: `repeated_line`, `references`, `encrypted`, `no_text`, …"""
+    text: str
+    """What it did, in words a person can check."""
+    page: int | None = None
+    """Page counted from 1; `None` where the format has no pages."""
+    count: int = 1
+    """How many times (lines dropped, words joined, …)."""
+    is_refusal: bool = False
+    """True when the whole file gave no document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    id: str
+    """Made from the path relative to the folder the user named, and the text."""
+    source_id: str
+    """The path relative to the folder the user named: what people recognise."""
+    title: str
+    text: str
+    """Cleaned text. Paragraphs are separated by a blank line; headings are lines that start with `# `, `## `, …"""
+    page_starts: tuple[int, ...] = ()
+    """Character offset in `text` at which each page starts; empty where the format has no pages."""
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    id: str
+    source_id: str
+    title: str
+    """Title of the document."""
+    heading: str | None
+    """The heading the chunk stands under, if the document has headings."""
+    text: str
+    """Equal to `document.text[start:end]`."""
+    start: int
+    end: int
+    first_page: int | None
+    """Page counted from 1."""
+    last_page: int | None
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing to learn: what is asked, what is to be answered, and where that stands."""
+
+    id: str
+    source_id: str
+    kind: Kind
+    instruction: str
+    """The question or instruction, without the passage."""
+    target: str
+    """The answer."""
+    context: str | None = None
+    """The passage the answer rests on."""
+    chunk_id: str | None = None
+    evidence_start: int | None = None
+    """Character span of the evidence in the document's text."""
+    evidence_end: int | None = None
+    first_page: int | None = None
+    last_page: int | None = None
+    teacher: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An example that a check turned down. Kept, counted, and shown in the report."""
+
+    id: str
+    source_id: str
+    check: str
+    """Name of the check: `near_duplicate`, `grounded`, `format`, …"""
+    reason: str
+    instruction: str | None = None
+    target: str | None = None
+    raw: str | None = None
+    """What the teacher replied, when it could not be read as an example."""
+    chunk_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prepared row: exactly what the model is asked, and what it should answer."""
+
+    id: str
+    source_id: str
+    prompt: str
+    """The user's message, before the chat template is put round it."""
+    completion: str
+    split: SplitName
+    kind: Kind = "question_answer"
+    instruction: str = ""
+    """The bare question, for reports."""
+    context: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    id: str
+    """The row's id."""
+    source_id: str
+    system: str
+    prompt: str
+    text: str
+    """New tokens only, decoded. The prompt is never part of it."""
+    references: tuple[str, ...]
+    status: Status
+    finish_reason: Literal["eos", "length", "error"] | None = None
+    n_prompt_tokens: int | None = None
+    n_new_tokens: int | None = None
+    latency_ms: float | None = None
+    """Wall time of the batch divided by its rows."""
+    reference_nll: float | None = None
+    """Sum of -ln p over the tokens of the first reference and its end token, under this system."""
+    reference_tokens: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Decoding settings, dtype, adapter hash: what would have to be equal for a fair comparison."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric's statistics for one prediction."""
+
+    id: str
+    source_id: str
+    system: str
+    metric: str
+    stats: tuple[float, ...] | None
+    """Additive statistics: the metric's `aggregate` turns their sum over items into its value. `None` when the item
+    could not be scored; it is then counted, not averaged."""
+    value: float | None
+    """The metric of this item alone, for box plots and for finding the best and worst."""
+    status: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One metric of one system over all items, with its interval."""
+
+    system: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_sources: int
+    higher_is_better: bool
+    signature: str
+    """Library, version and options that made the number."""
+    status: dict[str, int] = field(default_factory=dict)
+
+
+Verdict = Literal["better", "worse", "no evidence", "identical", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Tuned against base on one metric, over the same items."""
+
+    metric: str
+    base: str
+    tuned: str
+    base_value: float | None
+    tuned_value: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    n: int
+    n_sources: int
+    smallest_detectable: float | None
+    """The smallest true difference that this test set would have shown with 80 % power at 5 %."""
+    n_better: int | None
+    n_worse: int | None
+    is_primary: bool
+    higher_is_better: bool
+    verdict: Verdict
+    words: str
+    """The verdict in one sentence."""
+    signature: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLog:
+    """What training did, for the report and the manifest."""
+
+    adapter: str
+    """Folder, relative to the run."""
+    steps: int
+    epochs: float
+    train_loss: tuple[tuple[int, float], ...]
+    """(step, mean loss per trained token since the last entry)."""
+    validation_loss: tuple[tuple[int, float], ...]
+    trained_tokens: int
+    total_tokens: int
+    """Non-padding tokens that went through the model."""
+    seconds: float
+    peak_memory_mb: float
+    trainable_parameters: int
+    total_parameters: int
+    n_truncated: int
+    dtype: str
+    device: str
+    first_example: tuple[tuple[str, bool], ...] = ()
+    """The first rendered row as (text, is trained) pieces, so that a person can see what is learnt."""
+    best_step: int | None = None
+    resumed_from_step: int | None = None
+
+
+@cache
+def _field_types(record_type: type) -> dict[str, Any]:
+    return typing.get_type_hints(record_type)
+
+
+def as_row(record: Any) -> dict[str, Any]:
+    """A record as plain JSON types (tuples become lists on writing)."""
+    return dataclasses.asdict(record)
+
+
+def from_row(record_type: type[Record], row: Mapping[str, Any]) -> Record:
+    """The record that `as_row` was given. Raises `TypeError` on unknown or missing fields."""
+    hints = _field_types(record_type)
+    unknown = row.keys() - hints.keys()
+    if unknown:
+        raise TypeError(f"{record_type.__name__} has no field {', '.join(sorted(unknown))}")
+    return record_type(**{name: _restore(hints[name], value) for name, value in row.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    """JSON has no tuples and no nested records: put them back where the field's type asks for them."""
+    if value is None:
+        return None
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return _restore(inner[0], value) if len(inner) == 1 else value
+    if origin is tuple:
+        items = arguments[:1] * len(value) if len(arguments) == 2 and arguments[1] is Ellipsis else arguments
+        return tuple(_restore(item, part) for item, part in zip(items, value, strict=True))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_row(hint, value)
+    return value
