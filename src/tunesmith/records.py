@@ -131,6 +131,8 @@ class Row:
     """The user's message, before the chat template is put round it."""
     completion: str
     split: SplitName
+    group: str = ""
+    """What was kept together when splitting: the source document, or the passage."""
     kind: Kind = "question_answer"
     instruction: str = ""
     """The bare question, for reports."""

@@ -1,0 +1,63 @@
+"""Train, validation and test by whole groups: a source document is never in two of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tunesmith.errors import GateError
+from tunesmith.records import SplitName, content_id
+
+
+def split_groups(
+    groups: Iterable[str], *, test: float, validation: float, seed: int
+) -> dict[str, SplitName]:
+    """Assign each group to a split so that the shares of rows come as near as whole groups allow.
+
+    The order of the groups is the order of their hashes with the seed, so it does not depend on the order of the rows,
+    and a document added later moves few others.
+
+    Args:
+        groups: the group of each row, one entry a row.
+        test: share of the rows wanted for the test set, between 0 and 1.
+        validation: share wanted for validation; 0 for none.
+        seed: another seed, another split.
+
+    Raises:
+        GateError: there are too few groups to hold any out.
+    """
+    sizes = Counter(groups)
+    needed = 3 if validation > 0 else 2
+    if len(sizes) < needed:
+        raise GateError(
+            f"examples come from {len(sizes)} group(s), and a split needs at least {needed}",
+            where="prepare.split",
+            do="add documents, or set prepare.split.by=passage (then the verdict speaks of other passages of the same"
+            " documents only), or prepare.split.validation=0",
+        )
+    order = sorted(sizes, key=lambda group: content_id(str(seed), group))
+    total = sum(sizes.values())
+    splits: dict[str, SplitName] = {}
+    parts: tuple[tuple[SplitName, float], ...] = (("test", test), ("validation", validation))
+    remaining = order
+    for position, (name, share) in enumerate(parts):
+        if share <= 0:
+            continue
+        # Leave at least one group for each part that is still to come, and for train.
+        still_needed = 1 + sum(1 for _, later in parts[position + 1 :] if later > 0)
+        taken = _nearest_prefix(remaining[: len(remaining) - still_needed], sizes, share * total)
+        splits.update(dict.fromkeys(remaining[:taken], name))
+        remaining = remaining[taken:]
+    splits.update(dict.fromkeys(remaining, "train"))
+    return splits
+
+
+def _nearest_prefix(order: list[str], sizes: Counter[str], wanted: float) -> int:
+    """How many groups from the front come nearest to `wanted` rows; at least one."""
+    best, best_distance, rows = 1, float("inf"), 0
+    for count, group in enumerate(order, start=1):
+        rows += sizes[group]
+        distance = abs(rows - wanted)
+        if distance < best_distance:
+            best, best_distance = count, distance
+    return best
