@@ -27,7 +27,7 @@ OVERRIDE = "command line"
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without two surprises of YAML 1.1: `1e-4` is a number here, and a key given twice is an error."""
+    """The safe loader, without a surprise of YAML 1.1: `1e-4` is a number here."""
 
 
 _Loader.add_implicit_resolver(
@@ -73,8 +73,13 @@ def parse_plan(text: str, overrides: Sequence[str], schema: type[Schema], *, nam
     except ValidationError as error:
         problems.extend(_explain(error, values, lines, schema))
     if problems or plan is None:
-        raise PlanError(problems, where=name)
+        raise PlanError(sorted(problems, key=_line_number), where=name)
     return plan
+
+
+def _line_number(problem: str) -> float:
+    found = re.match(r"line (\d+):", problem)
+    return int(found[1]) if found else float("inf")
 
 
 def _read_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[KeyPath, str], list[str]]:
@@ -177,8 +182,12 @@ def _path_in_values(location: tuple[str | int, ...], values: Any) -> tuple[KeyPa
         ):
             current = current[part]
             path.append(part)
-        elif is_last and isinstance(current, Mapping) and isinstance(part, str) and part.isidentifier() and (
-            part not in {"str", "int", "float", "bool"}
+        elif (
+            is_last
+            and isinstance(current, Mapping)
+            and isinstance(part, str)
+            and part.isidentifier()
+            and (part not in {"str", "int", "float", "bool"})
         ):
             path.append(part)  # a required key that is missing
         elif isinstance(current, Mapping) and part in {"str", "int", "float", "bool"}:

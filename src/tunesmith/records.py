@@ -178,6 +178,8 @@ class Score:
     value: float | None
     """The metric of this item alone, for box plots and for finding the best and worst."""
     status: str = "ok"
+    signature: str = ""
+    """Number of references, library, version and options that made the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,10 @@ class TrainingLog:
     """The first rendered row as (text, is trained) pieces, so that a person can see what is learnt."""
     best_step: int | None = None
     resumed_from_step: int | None = None
+    refused: tuple[Refused, ...] = ()
+    """Rows that were not trained on (or validated on), each with its reason."""
+    notes: tuple[str, ...] = ()
+    """What training had to do otherwise than asked, such as halving the batch when memory ran out."""
 
 
 @cache

@@ -122,25 +122,25 @@ class RowWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.count = 0
         with told_when_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_line(path)
-            self._file: TextIO = path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n")
+            # Unbuffered: what was written is the system's business at once, and closing cannot fail.
+            self._file = path.open("ab", buffering=0)
 
     def write(self, record: Any) -> None:
+        line = json.dumps(as_row(record), ensure_ascii=False, allow_nan=False) + "\n"
+        rest = memoryview(line.encode("utf-8", "surrogatepass"))
         with told_when_full(self.path):
-            self._file.write(json.dumps(as_row(record), ensure_ascii=False, allow_nan=False) + "\n")
-            self._file.flush()
-        self.count += 1
+            # A nearly full disk takes part of it; the next attempt then says so.
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
-    def __enter__(self) -> RowWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with told_when_full(self.path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+    def close(self) -> None:
+        try:
+            with told_when_full(self.path):
+                os.fsync(self._file.fileno())
+        finally:
             self._file.close()
 
 
@@ -158,7 +158,8 @@ def _cut_torn_line(path: Path) -> None:
                 file.truncate(position - step + newline + 1)
                 return
             position -= step
-        file.truncate(0)
+        if size:
+            file.truncate(0)
 
 
 @dataclass

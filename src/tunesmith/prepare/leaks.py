@@ -1,7 +1,8 @@
 """Does anything the models are tested on stand in what they were trained on?
 
-Four looks, each at the words only (lower case, punctuation dropped): the same group, the same question and answer, a run
-of 13 words of a held-out question and answer, and a held-out passage half of whose 13-word runs were seen in training.
+Four looks, each at the words only (lower case, punctuation dropped): the same group, the same question and answer, a
+run of 13 words of a held-out question and answer, and a held-out passage half of whose 13-word runs were seen in
+training.
 Thirteen words is the length used for GPT-3's contamination check (Brown et al. 2020, arXiv:2005.14165, appendix C).
 """
 
@@ -60,7 +61,10 @@ def _between(seen: Sequence[Row], held_out: Sequence[Row]) -> Iterator[Leak]:
 
 
 def _leak(
-    rule: Literal["same_group", "same_example", "same_words", "same_passage"], row: Row, seen: Row, evidence: str
+    rule: Literal["same_group", "same_example", "same_words", "same_passage"],
+    row: Row,
+    seen: Row,
+    evidence: str,
 ) -> Leak:
     return Leak(rule, row.id, row.split, seen.id, seen.split, evidence)
 

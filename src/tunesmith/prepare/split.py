@@ -9,9 +9,7 @@ from tunesmith.errors import GateError
 from tunesmith.records import SplitName, content_id
 
 
-def split_groups(
-    groups: Iterable[str], *, test: float, validation: float, seed: int
-) -> dict[str, SplitName]:
+def split_groups(groups: Iterable[str], *, test: float, validation: float, seed: int) -> dict[str, SplitName]:
     """Assign each group to a split so that the shares of rows come as near as whole groups allow.
 
     The order of the groups is the order of their hashes with the seed, so it does not depend on the order of the rows,

@@ -21,7 +21,9 @@ class SplitOptions(Options):
         description="what stays together: a whole source document, or (for a single document) one passage",
     )
     test: float = Field(0.2, gt=0, lt=1, description="share of the examples to test on")
-    validation: float = Field(0.1, ge=0, lt=1, description="share of the examples to validate on while training")
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="share of the examples to validate on while training"
+    )
     seed: int = Field(0, description="another seed, another split")
 
     @model_validator(mode="after")

@@ -1,0 +1,176 @@
+"""The command line: a thin coat over the library, with one place where errors become messages and exit codes.
+
+Exit codes: 0 ok, 1 failed, 2 usage or plan, 3 a gate said no (leak, nothing to train on), 4 something is missing,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tunesmith import __version__
+from tunesmith.errors import InputError, TunesmithError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tunesmith",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Documents in, a fine-tuned small language model out, and a verdict with intervals.",
+    epilog="Start with `tunesmith demo`, then `tunesmith init` and `tunesmith run plan.yaml`.",
+)
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan file (YAML).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the plan to set, e.g. train.lora_r=8."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="The run folder [default: runs/NAME beside the plan].")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tunesmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("runs/demo"),
+    overrides: Overrides = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole job on sample documents and built-in models, offline, in minutes.
+
+    Example: tunesmith demo --out /tmp/demo
+    """
+    from tunesmith.samples import demo_plan
+
+    plan, root = demo_plan(overrides or [])
+    _run(plan, root, out, None, _command_line(), as_json)
+
+
+@app.command()
+def run(
+    plan_file: PlanFile,
+    overrides: Overrides = None,
+    until: UntilOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a plan: what is done already is skipped, what was interrupted goes on.
+
+    Example: tunesmith run plan.yaml train.lora_r=8 --until train
+    """
+    from tunesmith.plan import load_plan
+
+    plan = load_plan(plan_file, overrides or [])
+    folder = out or plan_file.parent / "runs" / plan.name
+    _run(plan, plan_file.parent, folder, until, _command_line(), as_json)
+
+
+@app.command()
+def check(
+    plan_file: PlanFile, overrides: Overrides = None, out: OutOption = None, as_json: JsonOption = False
+) -> None:
+    """Validate a plan, and show what would run, what is cached, how much there is, and about how long it takes.
+
+    Example: tunesmith check plan.yaml
+    """
+    from tunesmith import display
+    from tunesmith.forecast import forecast
+    from tunesmith.plan import load_plan
+    from tunesmith.store import Run
+
+    plan = load_plan(plan_file, overrides or [])
+    folder = out or plan_file.parent / "runs" / plan.name
+    outlook = forecast(plan, plan_file.parent, Run(folder))
+    if as_json:
+        _print_json(outlook.as_json())
+    else:
+        display.show_outlook(outlook, folder)
+
+
+@app.command()
+def init(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="Where to write it.")] = Path("plan.yaml"),
+    documents: Annotated[
+        str, typer.Option("--documents", help="Files, a folder or a glob, relative to the plan.")
+    ] = "documents",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a plan with every key, its default and what it means.
+
+    Example: tunesmith init plan.yaml --documents "reports/*.pdf"
+    """
+    from tunesmith.starter import starter_plan
+    from tunesmith.store import write_atomically
+
+    if plan_file.exists() and not force:
+        raise InputError(
+            "there is a file of that name already", where=str(plan_file), do="--force replaces it"
+        )
+    write_atomically(plan_file, starter_plan(documents))
+    typer.echo(f"Wrote {plan_file}. Next: tunesmith check {plan_file}")
+
+
+def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, as_json: bool) -> None:
+    from tunesmith import display
+    from tunesmith.pipeline import run_plan
+    from tunesmith.steps import STEPS
+
+    names = [step.name for step in STEPS]
+    if until is not None and until not in names:
+        raise InputError(f"--until {until}: there is no such stage", do=f"stages: {', '.join(names)}")
+    with display.StageDisplay(quiet=as_json) as watcher:
+        run_plan(plan, root, folder, until=until, command=command, watcher=watcher)
+    if as_json:
+        _print_json(display.result_json(folder))
+    else:
+        display.show_result(folder)
+
+
+def _command_line() -> str:
+    """What a person types to do this again."""
+    return shlex.join(["tunesmith", *sys.argv[1:]])
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; the console script hands it to the shell."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="tunesmith")
+    except TunesmithError as error:
+        print(f"tunesmith: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("\ntunesmith: interrupted; the same command goes on from here", file=sys.stderr)
+        return end.code if isinstance(end.code, int) else 0
+    return 0

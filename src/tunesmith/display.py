@@ -1,0 +1,157 @@
+"""What the command line shows of a run: a line a stage, a bar for long work, and the verdict at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from tunesmith.pipeline import Standing, Watcher
+from tunesmith.records import Comparison, as_row
+from tunesmith.store import StageState, read_rows
+
+if TYPE_CHECKING:
+    from tunesmith.forecast import Outlook
+
+LINE_EVERY_S = 15.0
+"""How often a log that is not a terminal hears of progress."""
+
+
+class StageDisplay(Watcher):
+    """Shows a run on standard error: a moving bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[what]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=quiet or not self.console.is_terminal,
+        )
+        self._task: Any = None
+        self._stage = ""
+        self._last_line = 0.0
+
+    def __enter__(self) -> StageDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def stage_begins(self, name: str, standing: Standing) -> None:
+        self._stage = name
+        self._last_line = time.monotonic()
+        self._task = self._bars.add_task(f"{name:<10}", total=None, what="")
+        if standing == "partly done":
+            self.console.print(f"  {name:<10} goes on where it was")
+
+    def progress(self, done: int, total: int | None, what: str) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=done, total=total, what=what)
+        if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            of = f" of {total}" if total is not None else ""
+            self.console.print(f"  {self._stage:<10} {done}{of} {what}")
+
+    def stage_ends(self, name: str, state: StageState, was_cached: bool) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+        counts = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in state.counts.items())
+        took = "nothing to do: done before" if was_cached else f"{state.seconds:.1f} s"
+        self.console.print(f"✓ {name:<10} {took}  {counts}")
+
+
+def show_result(folder: Path) -> None:
+    """The verdict table, and the report's path as the last line. Nothing but the path when there is no verdict yet."""
+    console = Console(highlight=False)
+    comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison))
+    report = folder / "report/report.html"
+    if comparisons:
+        console.print(comparison_table(comparisons))
+        for comparison in comparisons:
+            if comparison.is_primary:
+                console.print(f"\n{comparison.words}", soft_wrap=True)
+                for warning in comparison.warnings:
+                    console.print(f"Note: {warning}", soft_wrap=True)
+    print(report if report.exists() else folder)
+
+
+def comparison_table(comparisons: list[Comparison]) -> Table:
+    first = comparisons[0]
+    table = Table(caption=f"{first.n} items in {first.n_sources} documents", caption_justify="left")
+    for heading in ("metric", first.base, first.tuned, "difference", "95 % interval", "p (Holm)", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right")
+    for comparison in comparisons:
+        up = "" if comparison.higher_is_better else " (lower is better)"
+        star = " *" if comparison.is_primary else ""
+        table.add_row(
+            f"{comparison.metric}{star}{up}",
+            number(comparison.base_value),
+            number(comparison.tuned_value),
+            number(comparison.difference, signed=True),
+            f"{number(comparison.low, signed=True)} to {number(comparison.high, signed=True)}",
+            number(comparison.p_holm),
+            comparison.verdict,
+        )
+    return table
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """Three significant digits; an en dash for what is missing."""
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:{sign}.0f}"
+    if abs(value) < 0.001:
+        return f"{value:{sign}.1g}"
+    return f"{value:{sign}.3g}"
+
+
+def result_json(folder: Path) -> dict[str, Any]:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    comparisons = read_rows(folder / "compare/comparisons.jsonl", Comparison)
+    report = folder / "report/report.html"
+    return {
+        "run": str(folder),
+        "report": str(report) if report.exists() else None,
+        "comparisons": [as_row(comparison) for comparison in comparisons],
+        "stages": {
+            name: {"seconds": state["seconds"], "counts": state["counts"], "status": state["status"]}
+            for name, state in manifest["stages"].items()
+        },
+    }
+
+
+def show_outlook(outlook: Outlook, folder: Path) -> None:
+    console = Console(highlight=False)
+    console.print(f"The plan is valid. Run folder: {folder}", soft_wrap=True)
+    table = Table()
+    for heading in ("stage", "standing", "size", "about"):
+        table.add_column(heading)
+    for line in outlook.stages:
+        table.add_row(line.name, line.standing, line.size, line.time_in_words)
+    console.print(table)
+    for remark in outlook.remarks:
+        console.print(remark, soft_wrap=True)

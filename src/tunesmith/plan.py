@@ -1,0 +1,49 @@
+"""The whole plan as one checked object: each stage's options under the stage's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tunesmith import config
+from tunesmith.compare.stage import CompareOptions
+from tunesmith.generate.stage import GenerateOptions
+from tunesmith.options import Options
+from tunesmith.prepare.stage import PrepareOptions
+from tunesmith.read.stage import ReadOptions
+from tunesmith.report.stage import ReportOptions
+from tunesmith.score.stage import ScoreOptions
+from tunesmith.synthesize.stage import SynthesizeOptions
+from tunesmith.train.stage import TrainOptions
+
+
+class Plan(Options):
+    """Everything a run does. What is left out has the default that `tunesmith init` shows."""
+
+    name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
+    task: Literal["causal"] = Field("causal", description="the kind of model that is tuned")
+    read: ReadOptions
+    synthesize: SynthesizeOptions = SynthesizeOptions()
+    prepare: PrepareOptions = PrepareOptions()
+    train: TrainOptions = TrainOptions()
+    generate: GenerateOptions = GenerateOptions()
+    score: ScoreOptions = ScoreOptions()
+    compare: CompareOptions = CompareOptions()
+    report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="after")
+    def _primary_is_scored(self) -> Plan:
+        if self.compare.primary not in self.score.metrics:
+            raise ValueError(
+                f"compare.primary is {self.compare.primary}, which score.metrics does not list:"
+                f" {', '.join(self.score.metrics)}"
+            )
+        return self
+
+
+def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
+    """The checked plan of a YAML file. Raises `InputError` or `PlanError`, the latter with every mistake at once."""
+    return config.load_plan(path, overrides, Plan)

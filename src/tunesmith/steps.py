@@ -1,0 +1,323 @@
+"""How each stage is fed and kept: the table that joins pure stages to the files of a run folder.
+
+    read -> synthesize -> prepare -> train -> generate -> score -> compare -> report
+
+Every step reads rows that earlier steps wrote, calls one public function of its stage, and writes what comes out as it
+comes. Nothing else in tunesmith touches these files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tunesmith import plugins
+from tunesmith.compare.stage import compare_systems
+from tunesmith.generate.stage import generate_predictions
+from tunesmith.models.load import model_identity
+from tunesmith.plan import Plan
+from tunesmith.prepare.leaks import find_leaks
+from tunesmith.prepare.stage import prepare_rows
+from tunesmith.read.stage import chunk_documents, find_files, read_documents
+from tunesmith.records import (
+    Chunk,
+    Comparison,
+    Document,
+    Example,
+    Note,
+    Prediction,
+    Refused,
+    Row,
+    Score,
+    SplitName,
+    Summary,
+    TrainingLog,
+    as_row,
+    from_row,
+)
+from tunesmith.report.study import Study, count_sources
+from tunesmith.score.stage import score_predictions
+from tunesmith.store import (
+    RowWriter,
+    Run,
+    file_fingerprint,
+    read_json_lines,
+    read_rows,
+    told_when_full,
+    write_atomically,
+    write_json,
+)
+from tunesmith.synthesize.stage import open_teacher, synthesize_examples
+from tunesmith.train.stage import train_adapter
+
+Record = TypeVar("Record")
+Progress = Callable[[int, int | None, str], None]
+Counts = dict[str, int]
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+BASE, TUNED = "base", "tuned"
+
+
+def _quiet(done: int, total: int | None, what: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may look at."""
+
+    plan: Plan
+    root: Path
+    """Relative paths of the plan are relative to this folder."""
+    run: Run
+    progress: Progress = _quiet
+    command: str = ""
+
+    def rows(self, name: str, record_type: type[Record]) -> list[Record]:
+        return list(read_rows(self.run.folder / name, record_type))
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    reads: tuple[str, ...]
+    """Files of the run, relative to its folder, whose content the result depends on."""
+    writes: tuple[str, ...]
+    """Files that are there when the step is done."""
+    code: tuple[str, ...]
+    """Folders and files of the package whose code the result depends on."""
+    run: Callable[[Context], Counts]
+    outside: Callable[[Context], dict[str, str]] = lambda context: {}
+    """Name and content hash of what the step reads from outside the run: documents, a base model, a prompt file."""
+
+    def options(self, plan: Plan) -> dict[str, Any]:
+        options: dict[str, Any] = getattr(plan, self.name).model_dump(mode="json")
+        return options
+
+
+def _keep(context: Context, records: Iterable[Any], places: dict[type, str], what: str) -> Counts:
+    """Write each record, as it comes, to the file for its type; count them by file name."""
+    folder = context.run.folder
+    counts: Counter[str] = Counter()
+    for name in places.values():
+        with told_when_full(folder / name):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"")
+    writers = {record_type: RowWriter(folder / name) for record_type, name in places.items()}
+    try:
+        for number, record in enumerate(records, start=1):
+            writers[type(record)].write(record)
+            counts[Path(places[type(record)]).stem] += 1
+            context.progress(number, None, what)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    return {Path(name).stem: counts[Path(name).stem] for name in places.values()}
+
+
+def _documents_outside(context: Context) -> dict[str, str]:
+    files = find_files(context.plan.read, context.root)
+    return {f"document {file.source_id}": file_fingerprint(file.path) for file in files}
+
+
+def _read(context: Context) -> Counts:
+    counts = _keep(
+        context,
+        _documents_with_notes(context),
+        {Document: "read/documents.jsonl", Note: "read/notes.jsonl"},
+        "documents",
+    )
+    documents = read_rows(context.run.folder / "read/documents.jsonl", Document)
+    chunks = chunk_documents(documents, context.plan.read.chunk)
+    return counts | _keep(context, chunks, {Chunk: "read/chunks.jsonl"}, "passages")
+
+
+def _documents_with_notes(context: Context) -> Iterable[Document | Note]:
+    """Documents, and their notes as rows of their own, so that `notes.jsonl` tells of every file."""
+    for record in read_documents(context.plan.read, context.root):
+        yield record
+        if isinstance(record, Document):
+            yield from record.notes
+
+
+def _teacher_outside(context: Context) -> dict[str, str]:
+    return {f"file {path}": file_fingerprint(path) for path in context.plan.synthesize.files(context.root)}
+
+
+def _synthesize(context: Context) -> Counts:
+    options = context.plan.synthesize
+    chunks = context.rows("read/chunks.jsonl", Chunk)
+    teacher = open_teacher(options, context.run.folder / "journal.sqlite", context.root)
+    examples = synthesize_examples(chunks, teacher, options)
+    return _keep(
+        context,
+        examples,
+        {Example: "synthesize/examples.jsonl", Refused: "synthesize/refused.jsonl"},
+        "examples",
+    )
+
+
+def _prepare(context: Context) -> Counts:
+    examples = read_rows(context.run.folder / "synthesize/examples.jsonl", Example)
+    prepared = list(prepare_rows(examples, context.plan.prepare))
+    counts: Counts = {}
+    for split in SPLITS:
+        rows = [row for row in prepared if isinstance(row, Row) and row.split == split]
+        counts |= _keep(context, rows, {Row: f"prepare/{split}.jsonl"}, "rows")
+    refused = [row for row in prepared if isinstance(row, Refused)]
+    counts |= _keep(context, refused, {Refused: "prepare/refused.jsonl"}, "rows")
+    leaks = find_leaks([row for row in prepared if isinstance(row, Row)])
+    write_json(context.run.folder / "prepare/leaks.json", [as_row(leak) for leak in leaks])
+    return counts | {"leaks": len(leaks)}
+
+
+def _base_outside(context: Context) -> dict[str, str]:
+    return {"base model": model_identity(context.plan.train.base, context.root)}
+
+
+def _train(context: Context) -> Counts:
+    log = train_adapter(
+        context.rows("prepare/train.jsonl", Row),
+        context.rows("prepare/validation.jsonl", Row),
+        context.run.folder / "train" / TUNED,
+        context.plan.train,
+        progress=context.progress,
+    )
+    write_json(context.run.folder / "train/log.json", as_row(log))
+    return {"steps": log.steps, "trained_tokens": log.trained_tokens}
+
+
+def _generate(context: Context) -> Counts:
+    folder = context.run.folder / "generate"
+    places = {BASE: folder / "base.jsonl", TUNED: folder / "tuned.jsonl"}
+    done = {(system, str(row["id"])) for system, place in places.items() for row in read_json_lines(place)}
+    predictions = generate_predictions(
+        context.rows("prepare/test.jsonl", Row),
+        context.plan.train.base,
+        {BASE: None, TUNED: context.run.folder / "train" / TUNED},
+        context.plan.generate,
+        done=done,
+        progress=context.progress,
+    )
+    writers = {system: RowWriter(place) for system, place in places.items()}
+    try:
+        for prediction in predictions:
+            writers[prediction.system].write(prediction)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    return {system: sum(1 for _ in read_json_lines(place)) for system, place in places.items()}
+
+
+def _predictions(context: Context) -> list[Prediction]:
+    """Both systems' answers in the order of the test set, so that a resumed run gives the same files."""
+    order = {row.id: place for place, row in enumerate(context.rows("prepare/test.jsonl", Row))}
+    found = [
+        *context.rows("generate/base.jsonl", Prediction),
+        *context.rows("generate/tuned.jsonl", Prediction),
+    ]
+    return sorted(found, key=lambda prediction: (prediction.system, order[prediction.id]))
+
+
+def _metrics(context: Context) -> list[Any]:
+    return [plugins.load("metric", name) for name in context.plan.score.metrics]
+
+
+def _score(context: Context) -> Counts:
+    scores = score_predictions(_predictions(context), _metrics(context))
+    return _keep(context, scores, {Score: "score/scores.jsonl"}, "scores")
+
+
+def _compare(context: Context) -> Counts:
+    scores = context.rows("score/scores.jsonl", Score)
+    compared = compare_systems(scores, _metrics(context), context.plan.compare)
+    return _keep(
+        context,
+        compared,
+        {Summary: "compare/summaries.jsonl", Comparison: "compare/comparisons.jsonl"},
+        "comparisons",
+    )
+
+
+def _report(context: Context) -> Counts:
+    from tunesmith.report.stage import metrics_csv, render_report, summary_markdown
+
+    study = gather_study(context)
+    folder = context.run.folder / "report"
+    write_atomically(folder / "report.html", render_report(study))
+    write_atomically(folder / "report.md", summary_markdown(study))
+    write_atomically(folder / "metrics.csv", metrics_csv(study))
+    return {"comparisons": len(study.comparisons)}
+
+
+def gather_study(context: Context) -> Study:
+    """Everything the run folder holds, as the report wants it."""
+    folder, plan = context.run.folder, context.plan
+    log = from_row(TrainingLog, json.loads((folder / "train/log.json").read_text(encoding="utf-8")))
+    documents = read_rows(folder / "read/documents.jsonl", Document)
+    states = {step.name: state for step in STEPS if (state := context.run.state(step.name))}
+    return Study(
+        name=plan.name,
+        created=plan.report.date or "",
+        command=context.command,
+        context=plan.prepare.context,
+        teacher=plan.synthesize.teacher_name,
+        base=plan.train.base,
+        plan=plan.model_dump(mode="json"),
+        manifest={name: as_row(state) for name, state in states.items()},
+        sources=count_sources(documents, read_rows(folder / "read/chunks.jsonl", Chunk)),
+        notes=context.rows("read/notes.jsonl", Note),
+        examples=context.rows("synthesize/examples.jsonl", Example),
+        refused=context.rows("synthesize/refused.jsonl", Refused),
+        rows=[row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)],
+        refused_rows=context.rows("prepare/refused.jsonl", Refused),
+        leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),
+        training={TUNED: log},
+        predictions=_predictions(context),
+        scores=context.rows("score/scores.jsonl", Score),
+        summaries=context.rows("compare/summaries.jsonl", Summary),
+        comparisons=context.rows("compare/comparisons.jsonl", Comparison),
+    )
+
+
+_ADAPTER = ("train/tuned/adapter_model.safetensors", "train/tuned/adapter_config.json")
+_READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
+_SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
+_PREPARED = (*(f"prepare/{split}.jsonl" for split in SPLITS), "prepare/refused.jsonl", "prepare/leaks.json")
+_GENERATED = ("generate/base.jsonl", "generate/tuned.jsonl")
+_COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
+
+STEPS: tuple[Step, ...] = (
+    Step("read", (), _READ, ("read",), _read, _documents_outside),
+    Step("synthesize", ("read/chunks.jsonl",), _SYNTHESIZED, ("synthesize",), _synthesize, _teacher_outside),
+    Step("prepare", ("synthesize/examples.jsonl",), _PREPARED, ("prepare",), _prepare),
+    Step(
+        "train",
+        ("prepare/train.jsonl", "prepare/validation.jsonl"),
+        (*_ADAPTER, "train/log.json"),
+        ("train", "tasks", "models/load.py"),
+        _train,
+        _base_outside,
+    ),
+    Step(
+        "generate",
+        ("prepare/test.jsonl", *_ADAPTER),
+        _GENERATED,
+        ("generate", "tasks", "models/load.py"),
+        _generate,
+        _base_outside,
+    ),
+    Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), _score),
+    Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), _compare),
+    Step(
+        "report",
+        (*_READ, *_SYNTHESIZED, *_PREPARED, "train/log.json", *_GENERATED, "score/scores.jsonl", *_COMPARED),
+        ("report/report.html", "report/report.md", "report/metrics.csv"),
+        ("report",),
+        _report,
+    ),
+)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.errors import GateError
+from tunesmith.prepare.split import split_groups
+
+
+def test_every_group_is_whole_and_shares_are_near() -> None:
+    groups = [f"doc{number % 10}" for number in range(200)]
+    splits = split_groups(groups, test=0.3, validation=0.1, seed=0)
+    sizes = {name: sum(splits[group] == name for group in groups) for name in ("train", "validation", "test")}
+    assert sizes == {"train": 120, "validation": 20, "test": 60}
+
+
+def test_order_of_rows_does_not_matter_and_the_seed_does() -> None:
+    groups = [f"doc{number}" for number in range(30)]
+    first = split_groups(groups, test=0.3, validation=0.1, seed=0)
+    assert split_groups(reversed(groups), test=0.3, validation=0.1, seed=0) == first
+    assert split_groups(groups, test=0.3, validation=0.1, seed=1) != first
+
+
+def test_three_documents_give_one_to_each() -> None:
+    splits = split_groups(["a", "b", "b", "b", "c"], test=0.1, validation=0.1, seed=0)
+    assert sorted(splits.values()) == ["test", "train", "validation"]
+
+
+def test_too_few_documents_stop_the_run_and_say_what_to_do() -> None:
+    with pytest.raises(GateError, match=r"split\.by=passage") as caught:
+        split_groups(["a"] * 5 + ["b"], test=0.2, validation=0.1, seed=0)
+    assert caught.value.exit_code == 3
+    assert split_groups(["a", "b"], test=0.2, validation=0, seed=0).keys() == {"a", "b"}
+
+
+@given(
+    st.lists(st.integers(0, 8).map(str), min_size=20, max_size=60).filter(
+        lambda groups: len(set(groups)) >= 3
+    ),
+    st.floats(0.01, 0.6),
+    st.floats(0, 0.35),
+    st.integers(0, 5),
+)
+def test_train_and_test_are_never_empty(groups: list[str], test: float, validation: float, seed: int) -> None:
+    splits = split_groups(groups, test=test, validation=validation, seed=seed)
+    assert splits.keys() == set(groups)
+    wanted = {"train", "test"} | ({"validation"} if validation > 0 else set())
+    assert set(splits.values()) == wanted
