@@ -1,0 +1,134 @@
+"""What a report shows: one frozen record made of the other stages' records, filled by the pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tunesmith.records import (
+    Chunk,
+    Comparison,
+    Document,
+    Example,
+    Note,
+    Prediction,
+    Refused,
+    Row,
+    Score,
+    Summary,
+    TrainingLog,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One document in numbers: a report needs its size, not its text."""
+
+    source_id: str
+    title: str
+    words: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything a report shows. Only the first six fields are needed: a section without its records is left out."""
+
+    name: str
+    created: str
+    """The day it was made, as the reader should see it. The report never asks the clock: same study, same bytes."""
+    command: str
+    """The command that makes it again."""
+    context: Literal["passage", "none"]
+    """`passage`: the model was shown the passage (open book); `none`: the question alone (closed book)."""
+    teacher: str
+    """Who wrote questions and references."""
+    base: str
+    """The base model, as the plan names it."""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved plan: plain mappings, lists and scalars."""
+    manifest: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Stage name to `{key, seconds, cached, versions: {package: version}, peak_memory_mb}`, all of them optional."""
+    sources: Sequence[Source] = ()
+    notes: Sequence[Note] = ()
+    examples: Sequence[Example] = ()
+    """Accepted by `synthesize`."""
+    refused: Sequence[Refused] = ()
+    """Turned down by `synthesize`."""
+    rows: Sequence[Row] = ()
+    refused_rows: Sequence[Refused] = ()
+    """Accepted examples that `prepare` turned down."""
+    leaks: Sequence[Mapping[str, Any]] | None = None
+    """What the leak check found, as plain rows; `None` when nobody looked."""
+    training: Mapping[str, TrainingLog] = field(default_factory=dict)
+    """System name to its training."""
+    predictions: Sequence[Prediction] = ()
+    scores: Sequence[Score] = ()
+    summaries: Sequence[Summary] = ()
+    comparisons: Sequence[Comparison] = ()
+    seed: int = 0
+    """Draws the random answers shown side by side."""
+
+
+def count_sources(documents: Iterable[Document], chunks: Iterable[Chunk]) -> tuple[Source, ...]:
+    """The documents in numbers, in their order; both inputs may be streams."""
+    per_source = Counter(chunk.source_id for chunk in chunks)
+    return tuple(
+        Source(item.source_id, item.title, len(item.text.split()), per_source[item.source_id]) for item in documents
+    )
+
+
+def system_names(study: Study) -> list[str]:
+    """Every system, the base of the comparisons first, then in the order of appearance."""
+    found = [
+        *(comparison.base for comparison in study.comparisons),
+        *(comparison.tuned for comparison in study.comparisons),
+        *(summary.system for summary in study.summaries),
+        *(prediction.system for prediction in study.predictions),
+    ]
+    names = list(dict.fromkeys(found))
+    return sorted(names, key=lambda name: name != "base") if not study.comparisons else names
+
+
+def compared_pairs(study: Study) -> list[tuple[str, str]]:
+    """Every (base, tuned) pair that was compared, in order."""
+    return list(dict.fromkeys((comparison.base, comparison.tuned) for comparison in study.comparisons))
+
+
+def metric_order(study: Study) -> list[str]:
+    """Metric names, the primary one first, then in the order of appearance."""
+    ranked = sorted(study.comparisons, key=lambda comparison: not comparison.is_primary)
+    names = [comparison.metric for comparison in ranked] + [summary.metric for summary in study.summaries]
+    return list(dict.fromkeys(names))
+
+
+def primary_comparisons(study: Study) -> list[Comparison]:
+    """The comparison named before the run, one for each tuned system."""
+    return [comparison for comparison in study.comparisons if comparison.is_primary]
+
+
+def item_values(study: Study, metric: str) -> dict[str, dict[str, float]]:
+    """System to row id to the metric's value on that item; items without a value are left out."""
+    values: dict[str, dict[str, float]] = {}
+    for score in study.scores:
+        if score.metric == metric and score.value is not None:
+            values.setdefault(score.system, {})[score.id] = score.value
+    return values
+
+
+def higher_is_better(study: Study, metric: str) -> bool:
+    """Which way is up for a metric; raises `KeyError` when no summary or comparison knows it."""
+    for record in (*study.comparisons, *study.summaries):
+        if record.metric == metric:
+            return record.higher_is_better
+    raise KeyError(metric)
+
+
+def predictions_by_system(study: Study) -> dict[str, list[Prediction]]:
+    """The predictions of each system, systems in the report's order."""
+    grouped: dict[str, list[Prediction]] = {name: [] for name in system_names(study)}
+    for prediction in study.predictions:
+        grouped[prediction.system].append(prediction)
+    return {name: found for name, found in grouped.items() if found}

@@ -1,0 +1,87 @@
+"""The metric table for other programs: Markdown for a pull request, CSV for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from tunesmith.report.study import Study, primary_comparisons, system_names
+from tunesmith.report.validity import context_words
+from tunesmith.report.words import interval, metric_name, number, p_value, places_for, plural, signed
+
+_COLUMNS = (
+    "metric", "base", "tuned", "base_value", "tuned_value", "difference", "low", "high", "p", "p_holm", "n", "n_sources",
+    "n_better", "n_worse", "smallest_detectable", "is_primary", "higher_is_better", "verdict", "signature",
+)  # fmt: skip
+
+
+def summary_markdown(study: Study) -> str:
+    """Verdict and metric table as Markdown; with nothing compared, the scores alone."""
+    lines = [f"## {_cell(study.name)}", ""]
+    for item in primary_comparisons(study):
+        lines += [f"**{item.verdict.capitalize()}.** {_cell(item.words)}", ""]
+    lines += [context_words(study), f"Questions and references by {_cell(study.teacher)}; base model {_cell(study.base)}.", ""]
+    lines += _comparison_lines(study) if study.comparisons else _summary_lines(study)
+    return "\n".join(lines) + "\n"
+
+
+def _comparison_lines(study: Study) -> list[str]:
+    lines = [
+        "| metric | base | tuned | difference (interval) | p (Holm) | better / worse | smallest to be seen | verdict |",
+        "|---|---:|---:|---|---:|---:|---:|---|",
+    ]
+    several = len({(item.base, item.tuned) for item in study.comparisons}) > 1
+    for item in study.comparisons:
+        places = places_for(item.difference, item.low, item.high)
+        name = metric_name(item.metric) + (" ↑" if item.higher_is_better else " ↓")
+        cells = [
+            f"**{name}**" if item.is_primary else name,
+            number(item.base_value, places),
+            number(item.tuned_value, places),
+            f"{signed(item.difference, places)} ({interval(item.low, item.high, places)})",
+            p_value(item.p_holm),
+            f"{_whole(item.n_better)} / {_whole(item.n_worse)}",
+            number(item.smallest_detectable, places),
+            item.verdict,
+        ]
+        if several:
+            cells[0] += f" ({item.tuned} against {item.base})"
+        lines.append(_row(cells))
+    n = max(item.n for item in study.comparisons)
+    sources = max(item.n_sources for item in study.comparisons)
+    primary = "; the primary metric is in bold" if primary_comparisons(study) else ""
+    return [*lines, "", f"{plural(n, 'item')} in {plural(sources, 'document')}{primary}."]
+
+
+def _summary_lines(study: Study) -> list[str]:
+    if not study.summaries:
+        return ["No scores yet."]
+    lines = ["| metric | system | value (interval) | n |", "|---|---|---|---:|"]
+    for item in study.summaries:
+        places = places_for(item.value, item.low, item.high)
+        value = f"{number(item.value, places)} ({interval(item.low, item.high, places)})"
+        lines.append(_row([metric_name(item.metric), item.system, value, str(item.n)]))
+    return [*lines, "", f"Not compared: {', '.join(map(_cell, system_names(study)))} only."]
+
+
+def metric_csv(study: Study) -> str:
+    """The comparisons, one a line, unrounded; what is missing is an empty cell."""
+    with io.StringIO(newline="") as buffer:
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for item in study.comparisons:
+            writer.writerow([getattr(item, column) for column in _COLUMNS])
+        return buffer.getvalue()
+
+
+def _whole(value: int | None) -> str:
+    return number(value, 0)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of its table cell."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("\n", " ")

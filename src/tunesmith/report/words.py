@@ -1,0 +1,145 @@
+"""How numbers and names are printed: rounded to what is known, in words a student reads without a dictionary."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+_METRICS = {
+    "bleu": ("BLEU", "runs of one to four words shared with the reference, over all answers together"),
+    "chrf": ("chrF", "runs of letters shared with the reference; kinder to word endings than BLEU"),
+    "chrf++": ("chrF++", "runs of letters and word pairs shared with the reference"),
+    "rouge1": ("ROUGE-1", "single words shared with the reference"),
+    "rouge2": ("ROUGE-2", "word pairs shared with the reference"),
+    "rougeL": ("ROUGE-L", "longest run of words in the same order as in the reference, gaps allowed"),
+    "rougeLsum": ("ROUGE-Lsum", "ROUGE-L taken line by line"),
+    "meteor": ("METEOR", "words shared with the reference, with stems and synonyms, and their order"),
+    "bertscore": ("BERTScore", "how alike answer and reference are to a language encoder, word by word"),
+    "cosine": ("Cosine", "how alike answer and reference are in meaning, to a sentence encoder"),
+    "perplexity": ("Perplexity", "how surprised the model is by the reference; lower is better"),
+    "bits_per_byte": ("Bits per byte", "how surprised the model is by each byte of the reference; lower is better"),
+    "exact_match": ("Exact match", "share of answers equal to the reference but for case and punctuation"),
+    "token_f1": ("Word F1", "words shared with the reference, in any order"),
+    "f1": ("F1", "balance of found and right labels"),
+    "accuracy": ("Accuracy", "share of right labels"),
+}
+
+_STAGES = ("read", "synthesize", "prepare", "train", "retrieve", "generate", "score", "rate", "compare", "report")
+
+
+def metric_name(metric: str) -> str:
+    """The name as papers print it."""
+    return _METRICS.get(metric, (metric, ""))[0]
+
+
+def metric_meaning(metric: str) -> str:
+    """What it counts, in one line; empty for a metric we do not know."""
+    return _METRICS.get(metric, ("", ""))[1]
+
+
+def plain_name(name: str) -> str:
+    """`near_duplicate` as people write it."""
+    return name.replace("_", " ")
+
+
+def stage_rank(stage: str) -> int:
+    """The place of a stage in the sentence read, synthesize, …; unknown ones come last."""
+    return _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def plural(number: int, singular: str, many: str | None = None) -> str:
+    """`1 document`, `5 documents`, `2 copies`."""
+    return f"{count(number)} {singular if number == 1 else many or singular + 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage without false precision; a dash when there is nothing to divide by."""
+    if not whole:
+        return MISSING
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "under 1 %"
+    if 99 < percent < 100:
+        return "over 99 %"
+    return f"{percent:.0f} %"
+
+
+def number(value: float | None, places: int | None = None) -> str:
+    """A number with `places` decimals, or with three significant digits; a dash for what is missing or not finite."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if places is None:
+        places = significant_places(value, 3)
+    text = f"{value:,.{places}f}"
+    # Rounded to nothing, a sign would claim a direction that the digits do not show.
+    return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float | None, places: int | None = None) -> str:
+    """Like `number`, with a plus before what is above zero."""
+    text = number(value, places)
+    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 and text.strip("0.") else text
+
+
+def significant_places(value: float, digits: int) -> int:
+    """Decimals that show `digits` significant digits of `value`: between 0 and 6."""
+    if value == 0 or not math.isfinite(value):
+        return 1
+    return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
+def places_for(value: float | None, low: float | None, high: float | None) -> int | None:
+    """Decimals worth printing for an estimate: two significant digits of half its interval, `None` without one.
+
+    More digits than the interval carries would be noise (an interval of ±1.9 earns one decimal).
+    """
+    if low is None or high is None or not math.isfinite(high - low) or high <= low:
+        return None
+    places = significant_places((high - low) / 2, 2)
+    # Never so few that a small estimate beside a wide interval is printed as nothing.
+    return max(places, 0 if value is None else min(significant_places(value, 1), places + 1))
+
+
+def interval(low: float | None, high: float | None, places: int | None = None) -> str:
+    """`2.2 to 6.0`."""
+    if low is None or high is None:
+        return MISSING
+    return f"{number(low, places)} to {number(high, places)}"
+
+
+def p_value(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`41 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def memory(megabytes: float | None) -> str:
+    if megabytes is None or not math.isfinite(megabytes) or megabytes <= 0:
+        return MISSING
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut after `limit` characters with the rest counted."""
+    return text if len(text) <= limit else f"{text[:limit].rstrip()} … ({count(len(text) - limit)} characters more)"
