@@ -1,0 +1,141 @@
+"""One batch of prompts in, the new tokens of each out.
+
+This module imports torch and transformers at its top, since it subclasses their parts; it is itself imported only when
+generation starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from tunesmith.generate.stage import GenerateOptions
+from tunesmith.tasks.base import Batch, Rendered, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    ids: tuple[int, ...]
+    """The new tokens, without the end token."""
+    n_new: int
+    """How many tokens were generated, the end token included."""
+    ended: bool
+    """Whether the end token came before the limit."""
+
+
+def generation_config(options: GenerateOptions, stop_ids: Sequence[int]) -> Any:
+    """Everything about decoding, said outright: what a model was shipped with must not add sampling or penalties."""
+    beam_sampling = options.do_sample and options.num_beams > 1
+    configure: Any = GenerationConfig
+    return configure(
+        max_new_tokens=options.max_new_tokens,
+        min_new_tokens=options.min_new_tokens or None,
+        num_beams=options.num_beams,
+        # One answer at a time is sampled by `RowSampler`, on top of the greedy search.
+        do_sample=beam_sampling,
+        temperature=options.temperature if beam_sampling else None,
+        top_k=options.top_k if beam_sampling else None,
+        top_p=options.top_p if beam_sampling else None,
+        repetition_penalty=options.repetition_penalty,
+        length_penalty=1.0,
+        no_repeat_ngram_size=0,
+        eos_token_id=list(stop_ids),
+        pad_token_id=stop_ids[0],  # answers are cut at their end token, so what pads them is never read
+        use_cache=True,
+    )
+
+
+class RowSampler(LogitsProcessor):
+    """Sampling as greedy search: each row adds Gumbel noise of its own to its logits.
+
+    The largest of `log p + Gumbel noise` is a draw from p (Gumbel 1954; Maddison et al. 2014, "A* Sampling"). The noise
+    comes from a generator seeded by the row and the settings, so that a row's answer does not hang on its neighbours
+    in the batch, nor on what was sampled before it.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
+        noise = torch.stack(
+            [torch.empty(scores.shape[-1]).exponential_(generator=generator) for generator in self.generators]
+        )
+        # -ln of an Exp(1) variable is a Gumbel variable.
+        return scores.float() - noise.clamp_min(1e-30).log().to(scores.device)
+
+
+def generate_batch(
+    model: Any, task: Task, prompts: Sequence[Rendered], options: GenerateOptions
+) -> list[Answer]:
+    """The answers to prompts, which are padded on the left, so that every row goes on where its prompt ends."""
+    longest = max(len(row.input_ids) for row in prompts)
+    config = generation_config(options, task.stop_ids)
+    padding: int = config.pad_token_id
+    ids = torch.full((len(prompts), longest), padding, dtype=torch.long)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+    for index, row in enumerate(prompts):
+        ids[index, longest - len(row.input_ids) :] = torch.tensor(row.input_ids)
+        mask[index, longest - len(row.input_ids) :] = 1
+    device = model.device
+    if options.do_sample and options.num_beams > 1:
+        torch.manual_seed(row_seed(options, "/".join(row.row_id for row in prompts)))
+    with torch.no_grad():
+        output = model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=config,
+            logits_processor=_processors(options, prompts),
+        )
+    # The prompt is cut off by position: all rows are equally long up to here.
+    return [_answer(row, task.stop_ids) for row in output[:, longest:].tolist()]
+
+
+def _processors(options: GenerateOptions, prompts: Sequence[Rendered]) -> LogitsProcessorList:
+    """Run after the penalties, in transformers' order: temperature, top-k, top-p, then the draw."""
+    steps: list[Any] = []
+    if options.do_sample and options.num_beams == 1:
+        if options.temperature is not None and options.temperature != 1.0:
+            steps.append(TemperatureLogitsWarper(options.temperature))
+        if options.top_k is not None:
+            steps.append(TopKLogitsWarper(options.top_k))
+        if options.top_p is not None and options.top_p < 1.0:
+            steps.append(TopPLogitsWarper(options.top_p))
+        steps.append(RowSampler([row_seed(options, row.row_id) for row in prompts]))
+    return LogitsProcessorList(steps)
+
+
+def row_seed(options: GenerateOptions, row_id: str) -> int:
+    """A seed for one row under one setting."""
+    setting = repr((options.seed, options.temperature, options.top_k, options.top_p, row_id))
+    return int.from_bytes(hashlib.blake2b(setting.encode(), digest_size=7).digest())
+
+
+def _answer(new_ids: list[int], stop_ids: Sequence[int]) -> Answer:
+    for position, token in enumerate(new_ids):
+        if token in stop_ids:
+            return Answer(tuple(new_ids[:position]), position + 1, ended=True)
+    return Answer(tuple(new_ids), len(new_ids), ended=False)
+
+
+def reference_losses(model: Any, task: Task, batch: Batch) -> list[tuple[float, int]]:
+    """For each row of a right-padded batch: the sum of -ln p over its reference and end token, and their number."""
+    with torch.no_grad():
+        losses, rows = task.token_losses(model, batch.to(model.device))
+    # float64, so that the order of adding does not show
+    values = losses.double().cpu()
+    owners = rows.cpu()
+    sums = torch.zeros(len(batch.row_ids), dtype=torch.float64).index_add_(0, owners, values)
+    counts = torch.bincount(owners, minlength=len(batch.row_ids))
+    return [(total, int(n)) for total, n in zip(sums.tolist(), counts.tolist(), strict=True)]

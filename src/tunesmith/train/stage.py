@@ -1,0 +1,380 @@
+"""Train: rows in, an adapter in peft's format out, with a log of how it went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tunesmith.errors import GateError, MissingError, TunesmithError
+from tunesmith.models.load import (
+    BUILTIN,
+    ComputeOptions,
+    model_folder,
+    set_threads,
+    weights_sha256,
+)
+from tunesmith.records import Refused, Row, TrainingLog
+from tunesmith.tasks.base import Rendered, Task, open_task
+from tunesmith.train.batches import BatchPlan
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Progress = Callable[[int, int | None, str], None]
+"""Called with (done, total, what)."""
+
+_HOW_ONLY = {
+    "threads",
+    "save_steps",
+    "report_to",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+}
+"""Options that change how a run is done but not what comes out, beyond rounding."""
+
+
+class TrainOptions(ComputeOptions):
+    """Options of training, named as in transformers and peft."""
+
+    base: str = Field(BUILTIN, description="Model to tune: builtin, a folder, or a hub id.")
+    method: Literal["lora", "dora", "rslora", "full"] = Field(
+        "lora", description="What is trained: an adapter, or all."
+    )
+    lora_r: int = Field(16, ge=1, description="Rank of the adapter.")
+    lora_alpha: float = Field(
+        32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / r."
+    )
+    lora_dropout: float = Field(
+        0.05, ge=0, lt=1, description="Share of adapter inputs set to zero while training."
+    )
+    target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
+    learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
+        "cosine", description="Course of the learning rate after warm-up."
+    )
+    warmup_ratio: float = Field(
+        0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, description="Gradients longer than this are shortened to it; 0 for never."
+    )
+    optim: Literal["adamw_torch", "adafactor"] = Field("adamw_torch", description="Optimiser.")
+    per_device_train_batch_size: int = Field(8, ge=1, description="Rows that go through the model at once.")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per step.")
+    num_train_epochs: float = Field(3.0, gt=0, description="Passes over the rows.")
+    max_steps: int | None = Field(None, ge=1, description="Number of steps; overrides num_train_epochs.")
+    max_length: int | None = Field(
+        None, ge=8, description="Most tokens of a row; empty for what the model can see."
+    )
+    truncate: Literal["refuse", "prompt_left"] = Field(
+        "refuse",
+        description="What is done with longer rows: refuse them, or cut the beginning of their prompt.",
+    )
+    gradient_checkpointing: bool = Field(False, description="Save memory by computing activations twice.")
+    eval_steps: int | None = Field(
+        None, ge=1, description="Steps between validations; empty for once per epoch."
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Stop after this many validations without a new best; empty for never."
+    )
+    load_best_model_at_end: bool = Field(
+        True, description="Keep the weights with the lowest validation loss, not the last."
+    )
+    save_steps: int | None = Field(
+        None, ge=1, description="Steps between checkpoints; empty for about once a minute."
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Seed of the adapter's first weights, the order of rows, and dropout."
+    )
+    report_to: str | list[str] = Field(
+        "none", description="Trackers that are told the losses: tensorboard, mlflow, …."
+    )
+
+    @model_validator(mode="after")
+    def _warm_up_has_an_effect(self) -> TrainOptions:
+        if (
+            self.lr_scheduler_type == "constant"
+            and "warmup_ratio" in self.model_fields_set
+            and self.warmup_ratio > 0
+        ):
+            raise ValueError(
+                "warmup_ratio has no effect with lr_scheduler_type: constant; take constant_with_warmup"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One adapter to train."""
+
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    folder: Path
+    options: TrainOptions
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that was set aside so that the others could go on."""
+
+    folder: Path
+    error: TunesmithError
+
+
+def _say_nothing(done: int, total: int | None, what: str) -> None:
+    return
+
+
+def train_adapter(
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    folder: Path,
+    options: TrainOptions,
+    *,
+    task: str = "causal",
+    progress: Progress = _say_nothing,
+) -> TrainingLog:
+    """Train one adapter into `folder`, in peft's format (a whole model when `method` is full).
+
+    A call that was killed goes on from its last whole checkpoint (`folder/checkpoints`) when it is made again with the
+    same rows and options, and ends with the same weights, to the bit on a CPU with the same number of threads.
+
+    Raises:
+        GateError: nothing would be trained, or prompts as well as answers.
+        MissingError: no such base model, or no room on the disk.
+        InputError: the base model or `target_modules` cannot be used.
+        TunesmithError: the loss stopped being a number.
+    """
+    (outcome,) = train_adapters([Job(train, validation, folder, options)], task=task, progress=progress)
+    if isinstance(outcome, FailedJob):
+        raise outcome.error
+    return outcome
+
+
+def train_adapters(
+    jobs: Sequence[Job], *, task: str = "causal", progress: Progress = _say_nothing
+) -> Iterator[TrainingLog | FailedJob]:
+    """Train several adapters, one after another, over one loaded base; a job that fails is set aside with its reason.
+
+    Jobs that share `base`, `dtype` and `device` share the loaded model as long as they follow each other. Outcomes come
+    in the order of the jobs.
+    """
+    loaded: tuple[object, PreTrainedModel] | None = None
+    for job in jobs:
+        options = job.options
+        same_base = (options.base, options.dtype, options.device, options.trust_remote_code)
+        try:
+            opened = open_task(
+                task, options.base, options, max_length=options.max_length, truncate=options.truncate
+            )
+            data = _render(opened, job)
+            if loaded is None or loaded[0] != same_base:
+                loaded = None  # let go of the old weights before the new ones are read
+                loaded = (same_base, opened.load(options.base, _full_precision(options)))
+            base = loaded[1]
+            if options.method == "full":
+                loaded = None  # its weights will be other ones
+            yield _run(opened, base, data, job, progress)
+        except TunesmithError as error:
+            yield FailedJob(job.folder, error)
+
+
+def _full_precision(options: TrainOptions) -> TrainOptions:
+    """Whole models are trained in float32: steps of a usual size would be lost in bfloat16 weights."""
+    if options.method == "full" and options.dtype == "auto":
+        return options.model_copy(update={"dtype": "float32"})
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    train: list[Rendered]
+    validation: list[Rendered]
+    refused: tuple[Refused, ...]
+
+
+def _render(task: Task, job: Job) -> _Data:
+    """All rows as tokens. Raises `GateError` when what would be learnt is nothing, or everything."""
+    train = [task.render(row) for row in job.train]
+    validation = [task.render(row) for row in job.validation]
+    refused = tuple(item for item in (*train, *validation) if isinstance(item, Refused))
+    data = _Data(
+        [item for item in train if isinstance(item, Rendered)],
+        [item for item in validation if isinstance(item, Rendered)],
+        refused,
+    )
+    if not data.train:
+        reason = refused[0].reason if refused else "there are no training rows"
+        raise GateError(
+            f"there is nothing to train on: {reason}",
+            where="train",
+            do="Look at prepare/train.jsonl and train.max_length.",
+        )
+    n_trained = sum(row.n_trained for row in data.train)
+    if n_trained == 0:
+        raise GateError(
+            "no token would be trained", where="train", do="Look at the completions of the training rows."
+        )
+    if n_trained == sum(len(row.input_ids) for row in data.train):
+        raise GateError(
+            "every token would be trained, prompts included",
+            where="train",
+            do="Look at the prompts of the training rows.",
+        )
+    return data
+
+
+def _run(task: Task, base: PreTrainedModel, data: _Data, job: Job, progress: Progress) -> TrainingLog:
+    """Train, with half the batch and twice the accumulation each time the memory of the device runs out."""
+    import torch
+
+    batch_size, accumulation = (
+        job.options.per_device_train_batch_size,
+        job.options.gradient_accumulation_steps,
+    )
+    notes: list[str] = []
+    while True:
+        plan = BatchPlan(
+            [len(row.input_ids) for row in data.train], batch_size, accumulation, job.options.seed
+        )
+        try:
+            return _fit(task, base, data, job, plan, tuple(notes), progress)
+        except torch.OutOfMemoryError as error:
+            if batch_size == 1:
+                raise MissingError(
+                    "the device has too little memory even for one row at a time",
+                    where="train.per_device_train_batch_size",
+                    do="Set gradient_checkpointing: true, a smaller max_length, or a smaller base.",
+                ) from error
+            # Steps hold the same rows either way, so the run stays the same but for rounding.
+            half = batch_size // 2 if batch_size % 2 == 0 else 1
+            accumulation *= batch_size // half
+            notes.append(
+                f"memory ran out with {batch_size} rows at once; went on with {half}, and {accumulation} batches a step"
+            )
+            batch_size = half
+            torch.cuda.empty_cache()
+
+
+def _fit(
+    task: Task,
+    base: PreTrainedModel,
+    data: _Data,
+    job: Job,
+    plan: BatchPlan,
+    notes: tuple[str, ...],
+    progress: Progress,
+) -> TrainingLog:
+    from transformers import TrainerState, set_seed
+
+    from tunesmith.models.load import quiet
+    from tunesmith.train import adapters, measure
+    from tunesmith.train.checkpoints import newest_complete
+    from tunesmith.train.trainer import BEST, AnswerTrainer, best_step, is_exhausted, loss_curve
+
+    options, folder = job.options, job.folder
+    base_sha256 = weights_sha256(model_folder(options.base))
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    key = _run_key(options, plan, data, base_sha256)
+    checkpoint = newest_complete(checkpoints, key=key)
+    set_threads(options.threads or (checkpoint.threads if checkpoint else None))
+
+    device = base.device
+    measure.forget_peak_memory(device)
+    set_seed(options.seed)
+    model = adapters.put_adapter(base, options)
+    try:
+        trainable, total = adapters.count_parameters(model)
+        measure.check_disk(folder, trainable)
+        total_steps = options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
+        with quiet():
+            trainer = AnswerTrainer(
+                model,
+                task,
+                data.train,
+                data.validation,
+                plan,
+                options,
+                checkpoints,
+                total_steps=total_steps,
+                key=key,
+                seconds_before=checkpoint.seconds if checkpoint else 0.0,
+                progress=progress,
+            )
+            state = (
+                TrainerState.load_from_json(str(checkpoint.folder / "trainer_state.json"))
+                if checkpoint
+                else None
+            )
+            if (
+                checkpoint
+                and state
+                and (state.global_step >= total_steps or is_exhausted(state, options.early_stopping_patience))
+            ):
+                adapters.load_trained(model, checkpoint.folder)
+            else:
+                trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+                state = trainer.state
+        best = best_step(state) if options.load_best_model_at_end else None
+        if best is not None and best != state.global_step:
+            adapters.load_trained(model, checkpoints / BEST)
+        adapters.save_trained(model, folder)
+        adapters.write_card(folder, _card(task, options, base_sha256))
+        log = TrainingLog(
+            adapter=folder.name,
+            steps=state.global_step,
+            epochs=state.global_step / plan.steps_per_epoch,
+            train_loss=loss_curve(state, "loss"),
+            validation_loss=loss_curve(state, "eval_loss"),
+            trained_tokens=plan.count([row.n_trained for row in data.train], state.global_step),
+            total_tokens=plan.count(plan.lengths, state.global_step),
+            seconds=trainer.seconds,
+            peak_memory_mb=measure.peak_memory_mb(device),
+            trainable_parameters=trainable,
+            total_parameters=total,
+            n_truncated=sum(row.n_cut > 0 for row in data.train),
+            dtype=str(base.dtype).removeprefix("torch."),
+            device=str(device),
+            first_example=task.pieces(data.train[0]),
+            best_step=best,
+            resumed_from_step=checkpoint.step if checkpoint else None,
+            refused=data.refused,
+            notes=notes,
+        )
+    finally:
+        if options.method != "full":
+            adapters.take_adapter_off(model)
+    shutil.rmtree(checkpoints)
+    return log
+
+
+def _run_key(options: TrainOptions, plan: BatchPlan, data: _Data, base_sha256: str) -> str:
+    """Equal for two calls that train the same weights."""
+    digest = hashlib.sha256()
+    fixed = options.model_dump(mode="json", exclude=_HOW_ONLY)
+    digest.update(json.dumps([fixed, plan.rows_per_step, base_sha256], sort_keys=True).encode())
+    for rows in (data.train, data.validation):
+        for row in rows:
+            digest.update(repr((row.row_id, row.input_ids, row.labels)).encode())
+        digest.update(b"/")
+    return digest.hexdigest()
+
+
+def _card(task: Task, options: TrainOptions, base_sha256: str) -> dict[str, Any]:
+    return {
+        "base": options.base,
+        "base_sha256": base_sha256,
+        "task": task.name,
+        "template_sha256": task.template_sha256,
+        "train": options.model_dump(mode="json"),
+    }
