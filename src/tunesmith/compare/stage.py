@@ -1,0 +1,240 @@
+"""Compare: score rows in, one summary per system and metric and one verdict per tuned system and metric out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tunesmith.compare.join import Items, Joined, Measured, join_scores
+from tunesmith.compare.resample import Estimate, estimate
+from tunesmith.compare.verdict import decide, holm, interval, p_value, smallest_detectable, warn, words
+from tunesmith.errors import InputError
+from tunesmith.options import Options
+from tunesmith.records import Comparison, Score, Summary, Verdict
+from tunesmith.score.metric import Metric
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Array = NDArray[numpy.float64]
+    Mask = NDArray[numpy.bool_]
+
+SAME_VALUE = 1e-9
+"""Two values of one item that differ by less are the same."""
+
+
+class CompareOptions(Options):
+    primary: str | None = Field(
+        default="rougeL",
+        description="The metric that decides, named before the run; the others are corrected for being many.",
+    )
+    base: str = Field(default="base", description="The system that the others are compared with.")
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="Level of the intervals and of the verdicts."
+    )
+    draws: int = Field(default=10_000, ge=100, description="Bootstrap draws of whole sources.")
+    seed: int = Field(default=20, ge=0, description="Seed of the draws.")
+    max_failed: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of items that may fail before there is no verdict."
+    )
+
+
+DEFAULTS = CompareOptions()
+
+
+def compare_systems(
+    scores: Iterable[Score], metrics: Sequence[Metric], options: CompareOptions = DEFAULTS
+) -> Iterator[Summary | Comparison]:
+    """Every system's value with its interval, then every other system against the base, the primary metric first.
+
+    Items are paired by id and whole sources are resampled. The result does not depend on the order of the scores,
+    except that systems keep the order in which they first appear.
+
+    Raises:
+        InputError: the scores cannot be joined (see `join_scores`), or the base or the primary metric is not there.
+    """
+    joined = join_scores(scores, metrics)
+    judged = [metric for metric in joined.metrics if not metric.is_descriptive]
+    others = [system for system in joined.systems if system != options.base]
+    if len(joined.systems) > 1:
+        _check_names(joined.systems, [metric.name for metric in judged], options)
+    yield from _summaries(joined, options)
+    if len(joined.systems) > 1:
+        judged.sort(key=lambda metric: metric.name != options.primary)
+        pairs = [
+            (joined.measured[options.base, metric.name], joined.measured[other, metric.name])
+            for metric in judged
+            for other in others
+        ]
+        yield from _comparisons(pairs, joined.items, options)
+
+
+def _check_names(systems: list[str], judged: list[str], options: CompareOptions) -> None:
+    if options.base not in systems:
+        raise InputError(
+            f"there is no system {options.base!r} to compare with; there are: {', '.join(systems)}",
+            where="compare.base",
+            do="name one of them",
+        )
+    if options.primary is not None and options.primary not in judged:
+        raise InputError(
+            f"the primary metric {options.primary!r} is not among the scores: {', '.join(judged) or 'none'}",
+            where="compare.primary",
+            do="name one that is scored",
+        )
+
+
+def _summaries(joined: Joined, options: CompareOptions) -> Iterator[Summary]:
+    measured = list(joined.measured.values())
+    quantities = [joined.items.quantity(one.statistics, one.scored, one.metric.aggregate) for one in measured]
+    estimates = estimate(quantities, draws=options.draws, seed=options.seed)
+    for one, found in zip(measured, estimates, strict=True):
+        value = _finite(found.value)
+        span = interval(found, options.confidence, one.metric.bounds) if value is not None else None
+        low, high = span or (None, None)
+        yield Summary(
+            system=one.system,
+            metric=one.metric.name,
+            value=value,
+            low=low,
+            high=high,
+            n=int(one.scored.sum()),
+            n_sources=joined.items.count_sources(one.scored),
+            higher_is_better=one.metric.higher_is_better,
+            signature=one.signature,
+            status=dict(sorted(one.status.items())),
+        )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Base and tuned on one metric, over the items that both could be scored on."""
+
+    base: Measured
+    tuned: Measured
+    both: Mask
+    found: Estimate
+    p: float | None
+
+    @property
+    def is_identical(self) -> bool:
+        import numpy
+
+        return numpy.array_equal(self.base.statistics[self.both], self.tuned.statistics[self.both])
+
+
+def _comparisons(
+    pairs: Sequence[tuple[Measured, Measured]], items: Items, options: CompareOptions
+) -> Iterator[Comparison]:
+    tested = _test_pairs(pairs, items, options)
+    is_primary = [pair.base.metric.name == options.primary for pair in tested]
+    everywhere = holm([pair.p for pair in tested])
+    among_primary = iter(holm([pair.p for pair, first in zip(tested, is_primary, strict=True) if first]))
+    for pair, adjusted, first in zip(tested, everywhere, is_primary, strict=True):
+        # the primary metric was named before the run: it is corrected for several tuned systems, not for other metrics
+        deciding = next(among_primary) if first else adjusted
+        yield _comparison(pair, items, options, is_primary=first, adjusted=adjusted, deciding=deciding)
+
+
+def _test_pairs(
+    pairs: Sequence[tuple[Measured, Measured]], items: Items, options: CompareOptions
+) -> list[_Pair]:
+    import numpy
+
+    both = [base.scored & tuned.scored for base, tuned in pairs]
+    quantities = [
+        items.quantity(
+            numpy.hstack([base.statistics, tuned.statistics]),
+            counted,
+            _difference(base.metric, base.statistics.shape[1]),
+        )
+        for (base, tuned), counted in zip(pairs, both, strict=True)
+    ]
+    estimates = estimate(quantities, draws=options.draws, seed=options.seed)
+    tested = []
+    for (base, tuned), counted, found in zip(pairs, both, estimates, strict=True):
+        p = p_value(found, draws=options.draws) if math.isfinite(found.value) else None
+        tested.append(_Pair(base, tuned, counted, found, p))
+    return tested
+
+
+def _difference(metric: Metric, width: int) -> Callable[[Array], Array]:
+    """Tuned minus base, from rows that hold the statistics of base (`width` of them) and then those of tuned."""
+    return lambda sums: metric.aggregate(sums[..., width:]) - metric.aggregate(sums[..., :width])
+
+
+def _comparison(
+    pair: _Pair,
+    items: Items,
+    options: CompareOptions,
+    *,
+    is_primary: bool,
+    adjusted: float | None,
+    deciding: float | None,
+) -> Comparison:
+    metric, n = pair.base.metric, int(pair.both.sum())
+    base_value, tuned_value = (_value(one, pair.both) for one in (pair.base, pair.tuned))
+    difference = _finite(pair.found.value)
+    low, high = (interval(pair.found, options.confidence) if difference is not None else None) or (None, None)
+    n_better, n_worse = _count_changes(pair)
+    verdict: Verdict
+    if difference is None or len(items.ids) - n > options.max_failed * len(items.ids):
+        verdict = "invalid"
+    elif pair.is_identical:
+        verdict, low, high = "identical", 0.0, 0.0
+    else:
+        verdict = decide(
+            difference, deciding, alpha=1 - options.confidence, higher_is_better=metric.higher_is_better
+        )
+    comparison = Comparison(
+        metric=metric.name,
+        base=pair.base.system,
+        tuned=pair.tuned.system,
+        base_value=base_value,
+        tuned_value=tuned_value,
+        difference=difference,
+        low=low,
+        high=high,
+        p=pair.p,
+        p_holm=adjusted,
+        n=n,
+        n_sources=items.count_sources(pair.both),
+        smallest_detectable=smallest_detectable(pair.found, options.confidence)
+        if difference is not None
+        else None,
+        n_better=n_better,
+        n_worse=n_worse,
+        is_primary=is_primary,
+        higher_is_better=metric.higher_is_better,
+        verdict=verdict,
+        words="",
+        signature=pair.base.signature,
+    )
+    return replace(
+        comparison,
+        words=words(comparison, n_items=len(items.ids), confidence=options.confidence, deciding=deciding),
+        warnings=tuple(warn(comparison, pair.found, pair.base, pair.tuned)),
+    )
+
+
+def _value(one: Measured, counted: Mask) -> float | None:
+    return (
+        _finite(float(one.metric.aggregate(one.statistics[counted].sum(axis=0)))) if counted.any() else None
+    )
+
+
+def _count_changes(pair: _Pair) -> tuple[int, int]:
+    """Items on which tuned is better and worse than base."""
+    change = (pair.tuned.values - pair.base.values)[pair.both]
+    if not pair.base.metric.higher_is_better:
+        change = -change
+    return int((change > SAME_VALUE).sum()), int((change < -SAME_VALUE).sum())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,191 @@
+"""Score: predictions in, one statistic row per prediction and metric out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tunesmith.errors import InputError
+from tunesmith.options import Options
+from tunesmith.records import Prediction, Score
+from tunesmith.score.metric import METRICS, Metric, Stats, answer_text
+
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+SHOWN_IDS = 5
+
+
+class ScoreOptions(Options):
+    metrics: tuple[str, ...] = Field(
+        default=("bleu", "chrf", "rouge1", "rouge2", "rougeL", "meteor", "cosine", "perplexity"),
+        description="Names of the metrics to compute; `rouge` stands for all four ROUGE scores.",
+        min_length=1,
+    )
+    bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = Field(
+        default="13a",
+        description="sacrebleu's tokenizer for bleu and sentence_bleu; `char` for scripts without spaces.",
+    )
+    rouge_stemmer: bool = Field(
+        default=True, description="Whether ROUGE compares word stems (Porter) or whole words."
+    )
+    wordnet: str = Field(
+        default="auto",
+        description="WordNet folder for METEOR's synonyms; `auto` looks where Debian puts it, `off` does without.",
+    )
+    encoder: str = Field(
+        default="builtin",
+        description="Text encoder for cosine and bertscore: `builtin` or the folder of a model.",
+    )
+    encoder_layer: int | None = Field(
+        default=None,
+        description="Encoder layer whose token vectors bertscore compares; empty for the last one.",
+    )
+    long_texts: Literal["window", "cut"] = Field(
+        default="window",
+        description="Texts longer than the encoder reads: encoded in overlapping windows, or cut as other tools do.",
+    )
+    batch_size: int = Field(default=16, ge=1, description="Texts encoded at once.")
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _split_names(cls, names: object) -> object:
+        """Takes "bleu,rouge" as well as a list, spells `rouge` out, and drops repeated names."""
+        if isinstance(names, str):
+            names = [name.strip() for name in names.split(",") if name.strip()]
+        if not isinstance(names, (list, tuple)):
+            return names
+        spelled = [part for name in names for part in (ROUGE if name == "rouge" else (name,))]
+        return tuple(dict.fromkeys(spelled))
+
+
+DEFAULTS = ScoreOptions()
+
+
+def open_metrics(options: ScoreOptions = DEFAULTS) -> list[Metric]:
+    """The built-in metrics that the options name, in that order.
+
+    Raises:
+        InputError: a name is not in `METRICS`.
+    """
+    unknown = [name for name in options.metrics if name not in METRICS]
+    if unknown:
+        raise InputError(
+            f"there is no metric {', '.join(repr(name) for name in unknown)}",
+            where="score.metrics",
+            do=f"choose from: {', '.join(sorted(METRICS))}",
+        )
+    metrics = []
+    for name in options.metrics:
+        module, function = METRICS[name].split(":")
+        metrics.append(getattr(importlib.import_module(module), function)(options))
+    return metrics
+
+
+def score_predictions(predictions: Sequence[Prediction], metrics: Sequence[Metric]) -> Iterator[Score]:
+    """Measures every prediction of every system with every metric.
+
+    Nothing is left out: an empty text keeps its item and scores what the metric gives an empty text (0 for overlap and
+    similarity); a prediction that failed, or that a metric cannot score, has `stats=None` and a status that says why.
+
+    Raises:
+        InputError: an id occurs twice in one system, or one item has different references in two systems, or an item
+            has no reference although a metric needs one.
+    """
+    _check_predictions(predictions, needs_references=any(metric.uses_references for metric in metrics))
+    scorable = [prediction for prediction in predictions if prediction.status != "error"]
+    count = _reference_count(predictions)
+    for metric in metrics:
+        compares = metric.uses_references and metric.uses_text
+        signature = f"nrefs:{count}|{metric.signature}" if compares else metric.signature
+        measured = iter(zip(*_measure(scorable, metric), strict=True)) if scorable else iter(())
+        for prediction in predictions:
+            failed = prediction.status == "error"
+            stats, value = (None, None) if failed else next(measured)
+            yield Score(
+                id=prediction.id,
+                source_id=prediction.source_id,
+                system=prediction.system,
+                metric=metric.name,
+                stats=stats,
+                value=value,
+                status="error" if failed else _status(prediction, metric, stats),
+                signature=signature,
+            )
+
+
+def _measure(
+    predictions: Sequence[Prediction], metric: Metric
+) -> tuple[list[Stats | None], list[float | None]]:
+    """Statistics and item values, one of each per prediction."""
+    import numpy
+
+    statistics = metric.stats(predictions)
+    if len(statistics) != len(predictions):
+        raise ValueError(
+            f"{metric.name} gave {len(statistics)} statistics for {len(predictions)} predictions"
+        )
+    rows = [row for row in statistics if row is not None]
+    if not rows:
+        return statistics, [None] * len(statistics)
+    table = numpy.array(rows, dtype=float)
+    if not numpy.isfinite(table).all():
+        raise ValueError(f"{metric.name} gave a statistic that is not a finite number")
+    values = iter(metric.item_values(table).tolist())
+    return statistics, [None if row is None else _number(next(values)) for row in statistics]
+
+
+def _number(value: float) -> float | None:
+    import math
+
+    return value if math.isfinite(value) else None
+
+
+def _status(prediction: Prediction, metric: Metric, stats: Stats | None) -> str:
+    if stats is None:
+        return "not scored"
+    if not metric.uses_text:
+        return "ok"
+    if not answer_text(prediction):
+        return "empty"
+    return "truncated" if prediction.status == "truncated" else "ok"
+
+
+def _reference_count(predictions: Iterable[Prediction]) -> str:
+    counts = {len(prediction.references) for prediction in predictions}
+    return str(counts.pop()) if len(counts) == 1 else "var"
+
+
+def _check_predictions(predictions: Sequence[Prediction], *, needs_references: bool) -> None:
+    seen: set[tuple[str, str]] = set()
+    references: dict[str, tuple[str, ...]] = {}
+    twice, different, without = [], [], []
+    for prediction in predictions:
+        key = (prediction.system, prediction.id)
+        if key in seen:
+            twice.append(prediction.id)
+        seen.add(key)
+        if references.setdefault(prediction.id, prediction.references) != prediction.references:
+            different.append(prediction.id)
+        if needs_references and not prediction.references:
+            without.append(prediction.id)
+    if twice:
+        raise InputError(
+            f"one system has two predictions for {_shown(twice)}", do="keep one row per item and system"
+        )
+    if different:
+        raise InputError(
+            f"the systems were given different references for {_shown(different)}",
+            do="score all systems against the same references",
+        )
+    if without:
+        raise InputError(
+            f"no reference for {_shown(without)}", do="add references, or leave out metrics that need them"
+        )
+
+
+def _shown(ids: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(ids))
+    more = f" and {len(unique) - SHOWN_IDS} more" if len(unique) > SHOWN_IDS else ""
+    return ", ".join(unique[:SHOWN_IDS]) + more
