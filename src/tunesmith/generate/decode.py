@@ -21,7 +21,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from tunesmith.generate.stage import GenerateOptions
+from tunesmith.generate.options import GenerateOptions
 from tunesmith.tasks.base import Batch, Rendered, Task
 
 

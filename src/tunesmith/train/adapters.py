@@ -12,7 +12,7 @@ from tunesmith.models.load import BUILTIN, quiet
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from tunesmith.train.stage import TrainOptions
+    from tunesmith.train.options import TrainOptions
 
 CARD = "tunesmith.json"
 """Beside the adapter: which base weights it belongs to and how prompts have to be rendered."""

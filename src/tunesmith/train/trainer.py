@@ -27,7 +27,7 @@ from tunesmith.tasks.base import Batch, Rendered, Task
 from tunesmith.train.adapters import save_trained
 from tunesmith.train.batches import BatchPlan, EpochSampler
 from tunesmith.train.checkpoints import mark_complete
-from tunesmith.train.stage import Progress, TrainOptions
+from tunesmith.train.options import Progress, TrainOptions
 
 BEST = "best"
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
