@@ -47,7 +47,10 @@ _DOCUMENTS = [
     ("bread/rye-and-spelt.html", "Rye, spelt and older grains", 990, 6),
     ("bread/guild-records-1740-1812.pdf", "Records of the bakers' guild", 5230, 29),
 ]
-_TRAIN_DOCUMENTS = [(f"bread/chapter-{number:02d}.md", f"Chapter {number}", 900 + 83 * number, 5 + number % 4) for number in range(1, 8)]
+_TRAIN_DOCUMENTS = [
+    (f"bread/chapter-{number:02d}.md", f"Chapter {number}", 900 + 83 * number, 5 + number % 4)
+    for number in range(1, 8)
+]
 _METRICS = {
     # name: (higher is better, middle of base, gain, noise of items, signature)
     "rougeL": (True, 0.24, 0.19, 0.16, "rouge-score:0.1.2|stem:porter|rougeL|agg:mean-F1"),
@@ -83,12 +86,16 @@ def fake_study(n_items: int = 60, *, seed: int = 7) -> Study:
         examples=examples,
         refused=_refused(rng),
         rows=[*train_rows, *rows],
-        refused_rows=[Refused("r-1", _DOCUMENTS[0][0], "too_long", "row needs 731 tokens, the window holds 512")],
+        refused_rows=[
+            Refused("r-1", _DOCUMENTS[0][0], "too_long", "row needs 731 tokens, the window holds 512")
+        ],
         leaks=[],
         training={"tuned": training_log()},
         predictions=_predictions(rows, rng),
         scores=scores,
-        summaries=[_summary(metric, system, comparisons) for metric in _METRICS for system in ("base", "tuned")],
+        summaries=[
+            _summary(metric, system, comparisons) for metric in _METRICS for system in ("base", "tuned")
+        ],
         comparisons=comparisons,
         seed=3,
     )
@@ -107,8 +114,12 @@ def one_system(study: Study) -> Study:
 
 
 def training_log() -> TrainingLog:
-    train = tuple((step, 1.1 + 2.3 * math.exp(-step / 60) + 0.09 * math.sin(step * 1.7)) for step in range(5, 241, 5))
-    validation = tuple((step, 1.35 + 2.0 * math.exp(-step / 55) + 0.0009 * max(0, step - 160)) for step in range(30, 241, 30))
+    train = tuple(
+        (step, 1.1 + 2.3 * math.exp(-step / 60) + 0.09 * math.sin(step * 1.7)) for step in range(5, 241, 5)
+    )
+    validation = tuple(
+        (step, 1.35 + 2.0 * math.exp(-step / 55) + 0.0009 * max(0, step - 160)) for step in range(30, 241, 30)
+    )
     return TrainingLog(
         adapter="train/tuned",
         steps=240,
@@ -149,7 +160,9 @@ def _row(source: str, index: int, split: SplitName) -> Row:
         id=content_id(source, str(index), length=12),
         source_id=source,
         prompt=f"Answer the question from the passage.\n\nPassage: {passage}\n\nQuestion: {question}",
-        completion=f"{subject[0].upper()}{subject[1:]} {verb} {rest}." if index % 3 else f"{rest[0].upper()}{rest[1:]}.",
+        completion=f"{subject[0].upper()}{subject[1:]} {verb} {rest}."
+        if index % 3
+        else f"{rest[0].upper()}{rest[1:]}.",
         split=split,
         instruction=question,
         context=passage,
@@ -162,13 +175,28 @@ def _test_rows(n_items: int) -> list[Row]:
 
 
 def _train_rows() -> list[Row]:
-    rows = [_row(source, 3 * place + index, "train") for place, (source, *_) in enumerate(_TRAIN_DOCUMENTS[:-1]) for index in range(30)]
-    varied = [replace(row, completion=f"{row.completion[:-1]}, as chapter {index} says.") for index, row in enumerate(rows)]
+    rows = [
+        _row(source, 3 * place + index, "train")
+        for place, (source, *_) in enumerate(_TRAIN_DOCUMENTS[:-1])
+        for index in range(30)
+    ]
+    varied = [
+        replace(row, completion=f"{row.completion[:-1]}, as chapter {index} says.")
+        for index, row in enumerate(rows)
+    ]
     return varied + [_row(_TRAIN_DOCUMENTS[-1][0], index, "validation") for index in range(25)]
 
 
 def _example(row: Row) -> Example:
-    return Example(row.id, row.source_id, "question_answer", row.instruction, row.completion, row.context, teacher="builtin")
+    return Example(
+        row.id,
+        row.source_id,
+        "question_answer",
+        row.instruction,
+        row.completion,
+        row.context,
+        teacher="builtin",
+    )
 
 
 def _predictions(rows: list[Row], rng: random.Random) -> list[Prediction]:
@@ -176,7 +204,11 @@ def _predictions(rows: list[Row], rng: random.Random) -> list[Prediction]:
     for index, row in enumerate(rows):
         words = row.completion.split()
         rambling = f"The passage says that bakers of the valley wrote little down, and {' '.join(words[: len(words) // 2]).lower()} taste of the price"
-        tuned = row.completion if rng.random() < 0.3 else " ".join(word for word in words if rng.random() < 0.82) or words[0]
+        tuned = (
+            row.completion
+            if rng.random() < 0.3
+            else " ".join(word for word in words if rng.random() < 0.82) or words[0]
+        )
         if index == 4:
             tuned = NASTY
         for system, text in (("base", rambling), ("tuned", tuned)):
@@ -261,7 +293,17 @@ def _summary(metric: str, system: str, comparisons: list[Comparison]) -> Summary
     value = item.base_value if system == "base" else item.tuned_value
     assert value is not None and item.low is not None and item.high is not None
     half = 0.8 * (item.high - item.low)
-    return Summary(system, metric, value, value - half, value + half, item.n, item.n_sources, item.higher_is_better, item.signature)
+    return Summary(
+        system,
+        metric,
+        value,
+        value - half,
+        value + half,
+        item.n,
+        item.n_sources,
+        item.higher_is_better,
+        item.signature,
+    )
 
 
 def _refused(rng: random.Random) -> list[Refused]:
@@ -275,8 +317,12 @@ def _refused(rng: random.Random) -> list[Refused]:
         for index in range(times):
             subject, verb, rest, question = rng.choice(_FACTS)
             source = rng.choice(_DOCUMENTS)[0]
-            refused.append(Refused(f"{check}-{index}", source, check, reason, question, f"{subject} {verb} {rest}"))
-    refused.append(Refused("format-0", _DOCUMENTS[1][0], "format", "the reply is not JSON", raw='{"question": "What is'))
+            refused.append(
+                Refused(f"{check}-{index}", source, check, reason, question, f"{subject} {verb} {rest}")
+            )
+    refused.append(
+        Refused("format-0", _DOCUMENTS[1][0], "format", "the reply is not JSON", raw='{"question": "What is')
+    )
     return refused
 
 
@@ -297,8 +343,18 @@ def _plan() -> dict[str, object]:
         "task": "causal",
         "read": {"documents": "documents", "chunk": {"tokens": 200, "overlap": 20}},
         "synthesize": {"teacher": "builtin", "kinds": ["question_answer"], "per_chunk": 4},
-        "prepare": {"context": "passage", "split": {"by": "source", "test": 0.3, "validation": 0.1, "seed": 11}},
-        "train": {"base": "builtin", "method": "lora", "lora_r": 16, "learning_rate": 0.0005, "num_train_epochs": 3, "seed": 5},
+        "prepare": {
+            "context": "passage",
+            "split": {"by": "source", "test": 0.3, "validation": 0.1, "seed": 11},
+        },
+        "train": {
+            "base": "builtin",
+            "method": "lora",
+            "lora_r": 16,
+            "learning_rate": 0.0005,
+            "num_train_epochs": 3,
+            "seed": 5,
+        },
         "generate": {"systems": ["base", "tuned"], "max_new_tokens": 64, "num_beams": 1},
         "score": {"metrics": list(_METRICS)},
         "compare": {"primary": "rougeL", "confidence": 0.95, "draws": 10000, "seed": 3},
@@ -306,8 +362,22 @@ def _plan() -> dict[str, object]:
 
 
 def _manifest() -> dict[str, dict[str, object]]:
-    seconds = {"read": 1.2, "synthesize": 2.9, "prepare": 0.2, "train": 97.8, "generate": 41.0, "score": 8.8, "compare": 1.1}
-    versions = {"tunesmith": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.0", "sacrebleu": "2.6.0"}
+    seconds = {
+        "read": 1.2,
+        "synthesize": 2.9,
+        "prepare": 0.2,
+        "train": 97.8,
+        "generate": 41.0,
+        "score": 8.8,
+        "compare": 1.1,
+    }
+    versions = {
+        "tunesmith": "0.1.0",
+        "torch": "2.13.0",
+        "transformers": "5.23.0",
+        "peft": "0.21.0",
+        "sacrebleu": "2.6.0",
+    }
     return {
         stage: {"key": content_id(stage), "seconds": taken, "cached": stage in ("read", "synthesize"), "versions": versions,
                 "peak_memory_mb": 1342.0 if stage == "train" else 610.0}

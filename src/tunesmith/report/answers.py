@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunesmith.records import Prediction
-from tunesmith.report.study import Study, higher_is_better, item_values, metric_order
+from tunesmith.report.study import Study, higher_is_better, item_values, judged_metrics
 from tunesmith.report.words import metric_name, number, places_for, shortened, signed
 
 SHOWN_OF_EACH = 8
@@ -87,7 +87,9 @@ def common_words(text: str, reference: str) -> tuple[Piece, ...]:
     wanted = reference.split()
     if not words or not wanted or max(len(words), len(wanted)) > _MARKED_WORDS:
         return ((text, False),) if text else ()
-    matcher = difflib.SequenceMatcher(None, [_bare(w) for w in words], [_bare(w) for w in wanted], autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None, [_bare(w) for w in words], [_bare(w) for w in wanted], autojunk=False
+    )
     common = [False] * len(words)
     for block in matcher.get_matching_blocks():
         common[block.a : block.a + block.size] = [True] * block.size
@@ -95,12 +97,12 @@ def common_words(text: str, reference: str) -> tuple[Piece, ...]:
     for word, is_common in zip(words, common, strict=True):
         if pieces and pieces[-1][1] == is_common:
             pieces[-1] = (pieces[-1][0] + word, is_common)
-        else:
-            # A space before a marked word belongs to no mark.
-            space = word[: len(word) - len(word.lstrip())] if pieces else ""
-            if space:
-                pieces[-1] = (pieces[-1][0] + space, pieces[-1][1])
-            pieces.append((word[len(space) :], is_common))
+            continue
+        # The space between a marked and an unmarked word belongs to the unmarked one.
+        bare = word.lstrip()
+        if is_common and pieces:
+            pieces[-1] = (pieces[-1][0] + word[: -len(bare)], False)
+        pieces.append((bare if is_common else word, is_common))
     return tuple(pieces)
 
 
@@ -111,7 +113,7 @@ def _bare(word: str) -> str:
 
 def _gains(study: Study, pair: tuple[str, str]) -> dict[str, float]:
     """Row id to the primary metric's change, above zero where tuned is better; empty without scores."""
-    metrics = metric_order(study)
+    metrics = judged_metrics(study)
     if not metrics:
         return {}
     values = item_values(study, metrics[0])
@@ -126,7 +128,7 @@ class _Describer:
     def __init__(self, study: Study, pair: tuple[str, str]) -> None:
         self._pair = pair
         self._rows = {row.id: row for row in study.rows}
-        self._metrics = metric_order(study)
+        self._metrics = judged_metrics(study)
         self._upwards = {metric: higher_is_better(study, metric) for metric in self._metrics}
         self._values = {metric: item_values(study, metric) for metric in self._metrics}
         self._places = {
@@ -135,7 +137,9 @@ class _Describer:
             if (item.base, item.tuned) == pair
         }
 
-    def __call__(self, base: Prediction, tuned: Prediction, group: str, rank: int, gain: float | None) -> Shown:
+    def __call__(
+        self, base: Prediction, tuned: Prediction, group: str, rank: int, gain: float | None
+    ) -> Shown:
         row = self._rows.get(base.id)
         reference = base.references[0] if base.references else ""
         lines = [line for metric in self._metrics if (line := self._line(metric, base.id))]
@@ -148,7 +152,12 @@ class _Describer:
             passage=shortened(row.context, PASSAGE_LETTERS) if row and row.context else None,
             reference=shortened(reference, ANSWER_LETTERS),
             answers=tuple(
-                Answer(item.system, index, common_words(shortened(item.text, ANSWER_LETTERS), reference), item.status)
+                Answer(
+                    item.system,
+                    index,
+                    common_words(shortened(item.text, ANSWER_LETTERS), reference),
+                    item.status,
+                )
                 for index, item in enumerate((base, tuned))
             ),
             scores=tuple(lines),

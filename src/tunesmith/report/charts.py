@@ -10,7 +10,7 @@ import io
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,8 @@ def loss_chart(name: str, log: TrainingLog) -> tuple[Markup, Markup]:
 def group_chart(name: str, lines: Sequence[GroupLine], *, axis: str) -> tuple[Markup, Markup]:
     """Item differences by document, one row each, with the mean marked; wide and narrow."""
     return (
-        _draw(lambda: _groups(lines, axis, width=720, label_width=230), f"groups-{name}-wide"),
-        _draw(lambda: _groups(lines, axis, width=340, label_width=110), f"groups-{name}-narrow"),
+        _draw(lambda: _groups(lines, axis, width=720, wide=True), f"groups-{name}-wide"),
+        _draw(lambda: _groups(lines, axis, width=340, wide=False), f"groups-{name}-narrow"),
     )
 
 
@@ -132,7 +132,9 @@ def spread(values: Sequence[float]) -> float | None:
     return deviation if deviation > 0 else None
 
 
-def _figure(width: float, height: float, left: float, right: float, bottom: float, top: float) -> tuple[Figure, Axes]:
+def _figure(
+    width: float, height: float, left: float, right: float, bottom: float, top: float
+) -> tuple[Figure, Axes]:
     """A figure of `width` by `height` pixels with one plot, whose margins are given in pixels."""
     from matplotlib.figure import Figure
 
@@ -145,16 +147,16 @@ def _figure(width: float, height: float, left: float, right: float, bottom: floa
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_RULE)
-    axes.tick_params(colors=_MUTED, labelsize=11, length=3, width=0.8)
+    axes.tick_params(which="both", colors=_MUTED, labelsize=11, length=3, width=0.8)
     return figure, axes
 
 
-def _draw(make: Any, name: str) -> Markup:
+def _draw(make: Callable[[], Figure], name: str) -> Markup:
     """The figure that `make` returns as SVG text for the inside of an HTML page; `name` makes its ids unique."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "tunesmith",
         "font.family": ["DejaVu Sans"],  # ships with matplotlib: the layout is the same on every machine
@@ -168,9 +170,8 @@ def _draw(make: Any, name: str) -> Markup:
     }
     with rc_context(settings), io.BytesIO() as buffer:
         figure = make()
-        FigureCanvasSVG(figure).print_svg(
-            buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        FigureCanvasSVG(figure)
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         text = buffer.getvalue().decode("utf-8")
     return Markup(_for_page(text, name))
 
@@ -217,7 +218,9 @@ def _forest(lines: Sequence[ForestLine], better: str, worse: str, *, width: int,
         colour = {"better": _BETTER, "worse": _WORSE}.get(line.verdict, _MUTED)
         axes.plot([line.low, line.high], [middle, middle], color=colour, linewidth=2.2, solid_capstyle="butt")
         marker = {"better": ">", "worse": "<"}.get(line.verdict, "o")
-        axes.plot([line.difference], [middle], marker=marker, color=colour, markersize=8, markeredgecolor=_PAPER)
+        axes.plot(
+            [line.difference], [middle], marker=marker, color=colour, markersize=9, markeredgecolor=_PAPER
+        )
         if wide:
             _label(axes, -0.02, middle, line.label, align="right")
             _label(axes, 1.02, middle, line.printed, align="left")
@@ -226,7 +229,13 @@ def _forest(lines: Sequence[ForestLine], better: str, worse: str, *, width: int,
             _label(axes, 1, index - 0.3, line.printed, align="right")
     for x, side, text in ((0, "left", f"← {worse}"), (1, "right", f"{better} →")):
         axes.annotate(
-            text, (x, 0), xytext=(0, -34), xycoords="axes fraction", textcoords="offset points", ha=side, color=_MUTED
+            text,
+            (x, 0),
+            xytext=(0, -34),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha=side,
+            color=_MUTED,
         )
     return figure
 
@@ -237,15 +246,19 @@ def _label(axes: Axes, x: float, y: float, text: str, *, align: str) -> None:
 
 
 def _boxes(values: Mapping[str, Mapping[str, float]], higher_is_better: bool) -> Figure:
-    figure, axes = _figure(230, 210, left=44, right=6, bottom=24, top=8)
+    figure, axes = _figure(190, 190, left=38, right=4, bottom=24, top=8)
     names = list(values)
     every = [value for per_item in values.values() for value in per_item.values()]
     if uses_log_scale(every, higher_is_better):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
     paired = len(names) == 2
     shared = [item for item in values[names[0]] if paired and item in values[names[1]]]
     if paired and len(shared) <= PAIRED_LINES_UP_TO:
-        _paired_lines(axes, [(values[names[0]][item], values[names[1]][item]) for item in shared], higher_is_better)
+        _paired_lines(
+            axes, [(values[names[0]][item], values[names[1]][item]) for item in shared], higher_is_better
+        )
     parts = axes.boxplot(
         [list(per_item.values()) for per_item in values.values()],
         positions=range(len(names)),
@@ -280,7 +293,9 @@ def _paired_lines(axes: Axes, pairs: Sequence[tuple[float, float]], higher_is_be
             if ((after < before) if higher_is_better else (after > before)) == got_worse:
                 xs += [left, right, math.nan]
                 ys += [before, after, math.nan]
-        axes.plot(xs, ys, color=_INK if got_worse else _MUTED, linewidth=0.9, alpha=0.75 if got_worse else 0.4)
+        axes.plot(
+            xs, ys, color=_INK if got_worse else _MUTED, linewidth=0.9, alpha=0.75 if got_worse else 0.4
+        )
     for position, column, index in ((left, 0, 0), (right, 1, 1)):
         # A line of no length with round ends is a dot, at a quarter of the bytes of a marker.
         xs = [position, position, math.nan] * len(pairs)
@@ -303,7 +318,9 @@ def _losses(log: TrainingLog, *, width: int, height: int) -> Figure:
             label="validation",
         )
     if log.best_step is not None:
-        axes.axvline(log.best_step, color=_MUTED, linewidth=1, linestyle=":", label=f"best step ({log.best_step})")
+        axes.axvline(
+            log.best_step, color=_MUTED, linewidth=1, linestyle=":", label=f"best step ({log.best_step})"
+        )
     axes.set_xlabel("step", color=_MUTED)
     axes.set_ylabel("loss per trained token", color=_MUTED)
     axes.yaxis.grid(True, color=_RULE, linewidth=0.6)
@@ -312,20 +329,24 @@ def _losses(log: TrainingLog, *, width: int, height: int) -> Figure:
     return figure
 
 
-def _groups(lines: Sequence[GroupLine], axis: str, *, width: int, label_width: int) -> Figure:
-    figure, axes = _figure(width, 26 * len(lines) + 56, left=label_width, right=14, bottom=44, top=8)
+def _groups(lines: Sequence[GroupLine], axis: str, *, width: int, wide: bool) -> Figure:
+    row = 26 if wide else 40
+    left = 250 if wide else 12
+    figure, axes = _figure(width, row * len(lines) + 56, left=left, right=14, bottom=44, top=8)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.axvline(0, color=_MUTED, linewidth=1)
     axes.spines["left"].set_visible(False)
+    axes.set_yticks([])
     for index, line in enumerate(lines):
+        middle = index if wide else index + 0.2
         xs = [part for value in line.values for part in (value, value, math.nan)]
-        axes.plot(xs, [index] * len(xs), color=_colour(1), linewidth=4, alpha=0.45, solid_capstyle="round")
-        axes.plot([line.difference], [index], marker="D", markersize=7, color=_INK, markeredgecolor=_PAPER)
-    letters = max(8, (label_width - 16) // 7)
-    axes.set_yticks(
-        range(len(lines)), [_from_the_end(line.label, letters - 6) + f" ({line.n})" for line in lines]
-    )
-    axes.tick_params(axis="y", colors=_INK, length=0)
+        axes.plot(xs, [middle] * len(xs), color=_colour(1), linewidth=4, alpha=0.5, solid_capstyle="round")
+        axes.plot([line.difference], [middle], marker="D", markersize=7, color=_INK, markeredgecolor=_PAPER)
+        text = f"{_from_the_end(line.label, 30)} ({line.n})"
+        if wide:
+            _label(axes, -0.02, middle, text, align="right")
+        else:
+            _label(axes, 0, index - 0.25, text, align="left")
     axes.set_xlabel(axis, color=_MUTED)
     return figure
 

@@ -35,7 +35,10 @@ def _training_facts(log: TrainingLog) -> list[tuple[str, str]]:
         ),
         ("Tokens", f"{count(log.total_tokens)} read, {count(log.trained_tokens)} of them learnt from"),
         ("Time", duration(log.seconds)),
-        ("Speed", f"{count(round(log.total_tokens / log.seconds))} tokens a second" if log.seconds > 0 else MISSING),
+        (
+            "Speed",
+            f"{count(round(log.total_tokens / log.seconds))} tokens a second" if log.seconds > 0 else MISSING,
+        ),
         ("Peak memory", memory(log.peak_memory_mb)),
         ("Device", f"{log.device}, {log.dtype}"),
     ]
@@ -53,7 +56,11 @@ def _loss(name: str, log: TrainingLog) -> Chart | None:
     for label, curve in (("training", log.train_loss), ("validation", log.validation_loss)):
         if curve:
             ends.append(f"{label} loss from {number(curve[0][1])} to {number(curve[-1][1])}")
-    best = f" The adapter of step {count(log.best_step)}, with the lowest validation loss, was kept." if log.best_step else ""
+    best = (
+        f" The adapter of step {count(log.best_step)}, with the lowest validation loss, was kept."
+        if log.best_step
+        else ""
+    )
     caption = (
         "Loss is how surprised the model is by each token of the right answer: lower is better. "
         "When validation rises while training falls, the model learns rows by heart."

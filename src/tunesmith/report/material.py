@@ -28,7 +28,9 @@ def data_section(study: Study) -> Section | None:
         "data.html.j2",
         {
             "steps": steps,
-            "refused": _refused_lines([*study.refused, *study.refused_rows], len(study.examples) + len(study.refused)),
+            "refused": _refused_lines(
+                [*study.refused, *study.refused_rows], len(study.examples) + len(study.refused)
+            ),
             "sources": sources[:SOURCES_SHOWN],
             "sources_left_out": max(0, len(sources) - SOURCES_SHOWN),
             "notes": _note_lines([note for note in study.notes if not note.is_refusal]),
@@ -46,7 +48,13 @@ def _steps(study: Study) -> list[dict[str, Any]]:
         words = sum(source.words for source in study.sources)
         lost = f"; {plural(n_refused, 'file')} refused" if n_refused else ""
         steps.append(_step("Documents read", len(study.sources), f"{count(words)} words{lost}"))
-        steps.append(_step("Passages", sum(source.chunks for source in study.sources), "pieces that a question is asked about"))
+        steps.append(
+            _step(
+                "Passages",
+                sum(source.chunks for source in study.sources),
+                "pieces that a question is asked about",
+            )
+        )
     drafts = len(study.examples) + len(study.refused)
     if drafts:
         steps.append(_step("Drafts written", drafts, f"questions and answers by {study.teacher}", 1.0))
@@ -56,14 +64,22 @@ def _steps(study: Study) -> list[dict[str, Any]]:
         whole = max(drafts, len(study.rows))
         lost = f"{count(len(study.refused_rows))} refused while preparing" if study.refused_rows else ""
         steps.append(_step("Rows", len(study.rows), lost, len(study.rows) / whole))
-        for split, use in (("train", "learnt from"), ("validation", "to pick the best step"), ("test", "for the verdict")):
+        for split, use in (
+            ("train", "learnt from"),
+            ("validation", "to pick the best step"),
+            ("test", "for the verdict"),
+        ):
             rows = [row for row in study.rows if row.split == split]
             documents = plural(len({row.source_id for row in rows}), "document")
-            steps.append(_step(split, len(rows), f"{use}; from {documents}", len(rows) / whole, is_split=True))
+            steps.append(
+                _step(split, len(rows), f"{use}; from {documents}", len(rows) / whole, is_split=True)
+            )
     return steps
 
 
-def _step(name: str, size: int, words: str, part: float | None = None, *, is_split: bool = False) -> dict[str, Any]:
+def _step(
+    name: str, size: int, words: str, part: float | None = None, *, is_split: bool = False
+) -> dict[str, Any]:
     return {"name": name, "size": count(size), "words": words, "part": part, "is_split": is_split}
 
 
@@ -131,7 +147,9 @@ def _note_lines(notes: Sequence[Note]) -> list[dict[str, Any]]:
             "example": shortened(found[0].text, _TEXT_LETTERS),
             "where": _where(found[0]),
         }
-        for rule, found in sorted(by_rule.items(), key=lambda entry: (-sum(note.count for note in entry[1]), entry[0]))
+        for rule, found in sorted(
+            by_rule.items(), key=lambda entry: (-sum(note.count for note in entry[1]), entry[0])
+        )
     ]
 
 

@@ -11,15 +11,32 @@ import hashlib
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from tunesmith.options import Options
 from tunesmith.report.section import Section
 from tunesmith.report.study import Source, Study, count_sources, system_names
-from tunesmith.report.tables import metric_csv, summary_markdown
+from tunesmith.report.tables import metrics_csv, summary_markdown
 from tunesmith.report.validity import context_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["Source", "Study", "count_sources", "metric_csv", "render_report", "summary_markdown"]
+__all__ = [
+    "ReportOptions",
+    "Source",
+    "Study",
+    "count_sources",
+    "metrics_csv",
+    "render_report",
+    "summary_markdown",
+]
+
+
+class ReportOptions(Options):
+    date: str | None = Field(
+        default=None, description="The date the report shows, in your own spelling; empty for none."
+    )
 
 
 def render_report(study: Study) -> str:
@@ -44,7 +61,9 @@ def render_report(study: Study) -> str:
 def _render(templates: Environment, study: Study, section: Section) -> str:
     from markupsafe import Markup
 
-    return Markup(templates.get_template(section.template).render(study=study, section=section, **section.data))
+    return Markup(
+        templates.get_template(section.template).render(study=study, section=section, **section.data)
+    )
 
 
 def _source(templates: Environment, name: str) -> str:

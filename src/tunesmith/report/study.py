@@ -76,7 +76,8 @@ def count_sources(documents: Iterable[Document], chunks: Iterable[Chunk]) -> tup
     """The documents in numbers, in their order; both inputs may be streams."""
     per_source = Counter(chunk.source_id for chunk in chunks)
     return tuple(
-        Source(item.source_id, item.title, len(item.text.split()), per_source[item.source_id]) for item in documents
+        Source(item.source_id, item.title, len(item.text.split()), per_source[item.source_id])
+        for item in documents
     )
 
 
@@ -104,6 +105,12 @@ def metric_order(study: Study) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def judged_metrics(study: Study) -> list[str]:
+    """The metrics that say how good a text is; those that only say what it is like are never compared."""
+    compared = {comparison.metric for comparison in study.comparisons}
+    return [metric for metric in metric_order(study) if metric in compared or not compared]
+
+
 def primary_comparisons(study: Study) -> list[Comparison]:
     """The comparison named before the run, one for each tuned system."""
     return [comparison for comparison in study.comparisons if comparison.is_primary]
@@ -120,10 +127,9 @@ def item_values(study: Study, metric: str) -> dict[str, dict[str, float]]:
 
 def higher_is_better(study: Study, metric: str) -> bool:
     """Which way is up for a metric; raises `KeyError` when no summary or comparison knows it."""
-    for record in (*study.comparisons, *study.summaries):
-        if record.metric == metric:
-            return record.higher_is_better
-    raise KeyError(metric)
+    known = {item.metric: item.higher_is_better for item in study.summaries}
+    known.update({item.metric: item.higher_is_better for item in study.comparisons})
+    return known[metric]
 
 
 def predictions_by_system(study: Study) -> dict[str, list[Prediction]]:
@@ -132,3 +138,10 @@ def predictions_by_system(study: Study) -> dict[str, list[Prediction]]:
     for prediction in study.predictions:
         grouped[prediction.system].append(prediction)
     return {name: found for name, found in grouped.items() if found}
+
+
+def confidence(study: Study) -> str:
+    """The confidence of the intervals, as the plan has it: `95%`."""
+    options = study.plan.get("compare")
+    value = options.get("confidence", 0.95) if isinstance(options, Mapping) else 0.95
+    return f"{100 * value:g}%"

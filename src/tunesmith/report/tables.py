@@ -10,8 +10,8 @@ from tunesmith.report.validity import context_words
 from tunesmith.report.words import interval, metric_name, number, p_value, places_for, plural, signed
 
 _COLUMNS = (
-    "metric", "base", "tuned", "base_value", "tuned_value", "difference", "low", "high", "p", "p_holm", "n", "n_sources",
-    "n_better", "n_worse", "smallest_detectable", "is_primary", "higher_is_better", "verdict", "signature",
+    "metric", "base", "tuned", "base_value", "tuned_value", "difference", "low", "high", "p", "p_holm", "n",
+    "n_sources", "n_better", "n_worse", "smallest_detectable", "is_primary", "higher_is_better", "verdict", "signature",
 )  # fmt: skip
 
 
@@ -20,7 +20,11 @@ def summary_markdown(study: Study) -> str:
     lines = [f"## {_cell(study.name)}", ""]
     for item in primary_comparisons(study):
         lines += [f"**{item.verdict.capitalize()}.** {_cell(item.words)}", ""]
-    lines += [context_words(study), f"Questions and references by {_cell(study.teacher)}; base model {_cell(study.base)}.", ""]
+    lines += [
+        context_words(study),
+        f"Questions and references by {_cell(study.teacher)}; base model {_cell(study.base)}.",
+        "",
+    ]
     lines += _comparison_lines(study) if study.comparisons else _summary_lines(study)
     return "\n".join(lines) + "\n"
 
@@ -64,7 +68,7 @@ def _summary_lines(study: Study) -> list[str]:
     return [*lines, "", f"Not compared: {', '.join(map(_cell, system_names(study)))} only."]
 
 
-def metric_csv(study: Study) -> str:
+def metrics_csv(study: Study) -> str:
     """The comparisons, one a line, unrounded; what is missing is an empty cell."""
     with io.StringIO(newline="") as buffer:
         writer = csv.writer(buffer, lineterminator="\n")

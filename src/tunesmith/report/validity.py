@@ -6,10 +6,10 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tunesmith.records import Prediction
-from tunesmith.report.study import Study, predictions_by_system, system_names
+from tunesmith.report.study import Study, predictions_by_system
 from tunesmith.report.words import count, metric_name, number, plain_name, plural, share, shortened
 
 Outcome = Literal["good", "look", "problem", "unknown"]
@@ -22,6 +22,7 @@ COPIED_SHARE = 0.10
 """More word-for-word copies than this deserve a look."""
 LENGTH_RATIO = 1.5
 """One system's answers being this much longer than the other's moves every word-overlap score by itself."""
+_CUT = "n_prompt_tokens_cut"
 _SHORT = 4
 """Two texts of fewer words can be equal by chance."""
 
@@ -34,9 +35,15 @@ class Check:
 
 
 def checks(study: Study) -> list[Check]:
-    """Every check that the study's records allow, in the order a careful reader would ask."""
-    found = [*_about_the_split(study), *_about_the_answers(study), *_about_the_reference(study), *_raised(study)]
-    return [check for check in found if check is not None]
+    """Every check that the study's records allow, the worst first."""
+    found = [
+        *_about_the_split(study),
+        *_about_the_answers(study),
+        *_about_the_reference(study),
+        *_raised(study),
+    ]
+    order = [outcome for outcome, _ in tally([check for check in found if check])]
+    return sorted((check for check in found if check), key=lambda check: order.index(check.outcome))
 
 
 def _about_the_split(study: Study) -> Iterator[Check | None]:
@@ -51,6 +58,12 @@ def _about_the_answers(study: Study) -> Iterator[Check | None]:
         return
     yield _same_items(answers)
     yield _same_settings(answers)
+    yield _counted(
+        "Questions cut to fit the model",
+        {name: sum(bool(item.settings.get(_CUT)) for item in found) for name, found in answers.items()},
+        {name: len(found) for name, found in answers.items()},
+        problem_above=FAILED_SHARE,
+    )
     yield _status(answers, "truncated", "Answers cut off at the length limit")
     yield _status(answers, "empty", "Empty answers")
     yield _status(answers, "error", "Answers that failed")
@@ -70,6 +83,10 @@ def _about_the_reference(study: Study) -> Iterator[Check | None]:
         )
     yield _refused(study)
     yield _truncated_rows(study)
+    yield _refused_in_training(study)
+    for name, log in study.training.items():
+        for note in log.notes:
+            yield Check("look", f"Training of {name}", note)
 
 
 def _raised(study: Study) -> Iterator[Check | None]:
@@ -98,17 +115,23 @@ def _leaks(study: Study) -> Check:
 
 def _shared_sources(study: Study) -> Check | None:
     """A test question from a document that was trained on is easier than one from a new document."""
+    by_passage = any(row.group not in ("", row.source_id) for row in study.rows)
     test = {row.source_id for row in study.rows if row.split == "test"}
     if not test:
         return None
     shared = sorted(test & {row.source_id for row in study.rows if row.split != "test"})
     title = "Test documents kept apart"
     if not shared:
-        return Check("good", title, f"No test question comes from a document used in training ({plural(len(test), 'test document')}).")
+        return Check(
+            "good",
+            title,
+            f"No test question comes from a document used in training ({plural(len(test), 'test document')}).",
+        )
     return Check(
-        "problem",
+        "look" if by_passage else "problem",
         title,
-        f"{len(shared)} of {plural(len(test), 'test document')} were trained or validated on too: "
+        ("The split keeps passages apart, not documents: " if by_passage else "")
+        + f"{len(shared)} of {plural(len(test), 'test document')} were trained or validated on too: "
         f"{shortened(', '.join(shared), 200)}.",
     )
 
@@ -123,8 +146,8 @@ def _clusters(study: Study) -> Check | None:
     return Check(
         "look",
         title,
-        f"The test items come from {plural(n, 'document')} only. Items of one document are alike, so the interval may be "
-        f"too narrow below {FEW_SOURCES} documents, and other documents may give another result.",
+        f"The test items come from {plural(n, 'document')} only. Items of one document are alike, so the interval may "
+        f"be too narrow below {FEW_SOURCES} documents, and other documents may give another result.",
     )
 
 
@@ -137,7 +160,11 @@ def _same_items(answers: Mapping[str, Sequence[Prediction]]) -> Check:
     unshared = {item for other in others for item in first.keys() ^ other.keys()}
     if unshared:
         counts = ", ".join(f"{name} {count(len(found))}" for name, found in prompts.items())
-        return Check("problem", title, f"{plural(len(unshared), 'item')} not answered by every system (answers: {counts}).")
+        return Check(
+            "problem",
+            title,
+            f"{plural(len(unshared), 'item')} not answered by every system (answers: {counts}).",
+        )
     different = sum(any(other[item] != prompt for other in others) for item, prompt in first.items())
     if different:
         return Check("problem", title, f"{plural(different, 'item')} had another prompt for another system.")
@@ -163,7 +190,8 @@ def _settings_used(predictions: Sequence[Prediction]) -> dict[str, str]:
     values: dict[str, set[str]] = {}
     for prediction in predictions:
         for key, value in prediction.settings.items():
-            if not key.startswith("adapter"):
+            # The adapter is what is meant to differ; what a prompt lost is counted by a check of its own.
+            if not key.startswith("adapter") and key != _CUT:
                 values.setdefault(key, set()).add(repr(value))
     return {key: " and ".join(sorted(found)) for key, found in values.items()}
 
@@ -178,19 +206,30 @@ def _status(answers: Mapping[str, Sequence[Prediction]], status: str, title: str
 
 
 def _counted(
-    title: str, hits: Mapping[str, int], totals: Mapping[str, int], *, problem_above: float | None, note: str = ""
+    title: str,
+    hits: Mapping[str, int],
+    totals: Mapping[str, int],
+    *,
+    problem_above: float | None,
+    note: str = "",
 ) -> Check:
     """A count for each system: fine when all are zero, a problem above a share, and worth a look between the two."""
     if not any(hits.values()):
         return Check("good", title, "None.")
-    detail = "; ".join(f"{name}: {hits[name]} of {count(totals[name])} ({share(hits[name], totals[name])})" for name in hits)
+    detail = "; ".join(
+        f"{name}: {hits[name]} of {count(totals[name])} ({share(hits[name], totals[name])})" for name in hits
+    )
     too_many = problem_above is not None and any(hits[name] > problem_above * totals[name] for name in hits)
     return Check("problem" if too_many else "look", title, f"{detail}.{note}")
 
 
 def _lengths(answers: Mapping[str, Sequence[Prediction]]) -> Check | None:
-    lengths = {name: statistics.median(len(item.text.split()) for item in found) for name, found in answers.items()}
-    references = [len(item.references[0].split()) for found in answers.values() for item in found if item.references]
+    lengths = {
+        name: statistics.median(len(item.text.split()) for item in found) for name, found in answers.items()
+    }
+    references = [
+        len(item.references[0].split()) for found in answers.values() for item in found if item.references
+    ]
     listed = ", ".join(f"{name} {number(length, 0)}" for name, length in lengths.items())
     if references:
         listed += f", reference {number(statistics.median(references), 0)}"
@@ -229,7 +268,11 @@ def _copies_of_the_reference(answers: Mapping[str, Sequence[Prediction]]) -> Che
     check = _counted(title, hits, totals, problem_above=None)
     if check.outcome == "look":
         many = any(hits[name] > COPIED_SHARE * totals[name] for name in hits)
-        note = " Fine for short facts that stand in the passage; for long answers, suspect a leak." if many else ""
+        note = (
+            " Fine for short facts that stand in the passage; for long answers, suspect a leak."
+            if many
+            else ""
+        )
         return Check("look" if many else "good", title, check.detail + note)
     return check
 
@@ -260,7 +303,9 @@ def _refused(study: Study) -> Check | None:
     if not drafts:
         return None
     title = "Drafts refused by the checks"
-    detail = f"{count(len(study.refused))} of {plural(drafts, 'draft')} ({share(len(study.refused), drafts)})."
+    detail = (
+        f"{count(len(study.refused))} of {plural(drafts, 'draft')} ({share(len(study.refused), drafts)})."
+    )
     if study.refused_rows:
         detail += f" A further {count(len(study.refused_rows))} refused while preparing rows."
     return Check("good", title, f"{detail} Counted by reason under “Data”.")
@@ -273,7 +318,20 @@ def _truncated_rows(study: Study) -> Check | None:
     title = "Training rows cut to fit"
     if not cut:
         return Check("good", title, "None.")
-    return Check("look", title, "; ".join(f"{name}: {plural(times, 'row')}" for name, times in cut.items()) + ".")
+    return Check(
+        "look", title, "; ".join(f"{name}: {plural(times, 'row')}" for name, times in cut.items()) + "."
+    )
+
+
+def _refused_in_training(study: Study) -> Check | None:
+    refused = {name: log.refused for name, log in study.training.items() if log.refused}
+    if not refused:
+        return None
+    detail = "; ".join(
+        f"{name}: {plural(len(found), 'row')}, the first because {found[0].reason}"
+        for name, found in refused.items()
+    )
+    return Check("look", "Rows that training left out", f"{detail}.")
 
 
 def _unscored(study: Study) -> Check | None:
@@ -317,15 +375,3 @@ def context_words(study: Study) -> str:
     if study.context == "passage":
         return "Open book: the model was shown the passage together with the question."
     return "Closed book: the model was asked the question alone, without the passage."
-
-
-def tested_systems(study: Study) -> str:
-    return ", ".join(system_names(study))
-
-
-def settings_shared(study: Study) -> dict[str, Any]:
-    """The decoding settings that all answers agree on."""
-    used = [prediction.settings for prediction in study.predictions]
-    if not used:
-        return {}
-    return {key: value for key, value in used[0].items() if all(other.get(key) == value for other in used)}

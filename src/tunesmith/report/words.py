@@ -8,6 +8,8 @@ MISSING = "–"
 
 _METRICS = {
     "bleu": ("BLEU", "runs of one to four words shared with the reference, over all answers together"),
+    "sentence_bleu": ("Sentence BLEU", "BLEU of each answer alone, averaged"),
+    "nltk_bleu": ("NLTK BLEU", "sentence BLEU as NLTK defines it, as many papers print it"),
     "chrf": ("chrF", "runs of letters shared with the reference; kinder to word endings than BLEU"),
     "chrf++": ("chrF++", "runs of letters and word pairs shared with the reference"),
     "rouge1": ("ROUGE-1", "single words shared with the reference"),
@@ -18,14 +20,35 @@ _METRICS = {
     "bertscore": ("BERTScore", "how alike answer and reference are to a language encoder, word by word"),
     "cosine": ("Cosine", "how alike answer and reference are in meaning, to a sentence encoder"),
     "perplexity": ("Perplexity", "how surprised the model is by the reference; lower is better"),
-    "bits_per_byte": ("Bits per byte", "how surprised the model is by each byte of the reference; lower is better"),
+    "bits_per_byte": (
+        "Bits per byte",
+        "how surprised the model is by each byte of the reference; lower is better",
+    ),
     "exact_match": ("Exact match", "share of answers equal to the reference but for case and punctuation"),
     "token_f1": ("Word F1", "words shared with the reference, in any order"),
+    "length_ratio": ("Length ratio", "words of the answers for each word of the references"),
+    "copies_reference": ("Copies of the reference", "share of answers equal to the reference, word for word"),
+    "copies_prompt": (
+        "Copied from the prompt",
+        "longest run of words taken from the prompt, as a share of the answer",
+    ),
+    "repetition": ("Repetition", "share of word sequences that the answer has said before"),
     "f1": ("F1", "balance of found and right labels"),
     "accuracy": ("Accuracy", "share of right labels"),
 }
 
-_STAGES = ("read", "synthesize", "prepare", "train", "retrieve", "generate", "score", "rate", "compare", "report")
+_STAGES = (
+    "read",
+    "synthesize",
+    "prepare",
+    "train",
+    "retrieve",
+    "generate",
+    "score",
+    "rate",
+    "compare",
+    "report",
+)
 
 
 def metric_name(metric: str) -> str:
@@ -63,10 +86,10 @@ def share(part: int, whole: int) -> str:
         return MISSING
     percent = 100 * part / whole
     if 0 < percent < 1:
-        return "under 1 %"
+        return "under 1%"
     if 99 < percent < 100:
-        return "over 99 %"
-    return f"{percent:.0f} %"
+        return "over 99%"
+    return f"{percent:.0f}%"
 
 
 def number(value: float | None, places: int | None = None) -> str:
@@ -83,7 +106,9 @@ def number(value: float | None, places: int | None = None) -> str:
 def signed(value: float | None, places: int | None = None) -> str:
     """Like `number`, with a plus before what is above zero."""
     text = number(value, places)
-    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 and text.strip("0.") else text
+    return (
+        f"+{text}" if value is not None and math.isfinite(value) and value > 0 and text.strip("0.") else text
+    )
 
 
 def significant_places(value: float, digits: int) -> int:
@@ -142,4 +167,8 @@ def memory(megabytes: float | None) -> str:
 
 def shortened(text: str, limit: int) -> str:
     """The text, cut after `limit` characters with the rest counted."""
-    return text if len(text) <= limit else f"{text[:limit].rstrip()} … ({count(len(text) - limit)} characters more)"
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[:limit].rstrip()} … ({count(len(text) - limit)} characters more)"
+    )
