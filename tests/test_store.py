@@ -134,8 +134,10 @@ def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_really_full_disk(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").symlink_to("/dev/full")
+    writer = RowWriter(tmp_path / "rows.jsonl")
     with pytest.raises(TunesmithError, match="the disk is full"):
-        write(tmp_path / "rows.jsonl", NOTES)
+        writer.write(NOTES[0])
+    writer._file.close()
 
 
 def test_atomic_writing_leaves_the_old_file_when_it_fails(

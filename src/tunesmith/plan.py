@@ -19,6 +19,8 @@ from tunesmith.score.stage import ScoreOptions
 from tunesmith.synthesize.stage import SynthesizeOptions
 from tunesmith.train.stage import TrainOptions
 
+BASE, TUNED = "base", "tuned"
+
 
 class Plan(Options):
     """Everything a run does. What is left out has the default that `tunesmith init` shows."""
@@ -35,8 +37,15 @@ class Plan(Options):
     report: ReportOptions = ReportOptions()
 
     @model_validator(mode="after")
+    def _systems_exist(self) -> Plan:
+        unknown = sorted(set(self.generate.systems) - {BASE, TUNED})
+        if unknown:
+            raise ValueError(f"generate.systems: no system {', '.join(unknown)}; there are {BASE}, {TUNED}")
+        return self
+
+    @model_validator(mode="after")
     def _primary_is_scored(self) -> Plan:
-        if self.compare.primary not in self.score.metrics:
+        if self.compare.primary is not None and self.compare.primary not in self.score.metrics:
             raise ValueError(
                 f"compare.primary is {self.compare.primary}, which score.metrics does not list:"
                 f" {', '.join(self.score.metrics)}"

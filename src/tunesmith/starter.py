@@ -18,6 +18,7 @@ HEAD = """\
 # Every key but read.documents may be left out; commented keys show their default.
 # Any key can be set for one run: tunesmith run plan.yaml train.lora_r=8
 """
+COMMENT_COLUMN = 44
 
 
 def starter_plan(documents: str) -> str:
@@ -39,15 +40,16 @@ def _is_options(annotation: Any) -> bool:
 
 def _section(options: Any, indent: str, given: dict[str, Any]) -> Iterator[str]:
     for name, info in options.model_fields.items():
-        if info.description:
-            yield f"# {indent}  {info.description}{_choices(info.annotation)}"
         if _is_options(info.annotation):
             yield f"# {indent}{name}:"
             yield from _section(info.annotation, indent + "  ", {})
-        elif name in given:
-            yield f"{indent}{name}: {_yaml(given[name])}"
-        else:
-            yield f"# {indent}{name}: {_yaml(_default(info))}"
+            continue
+        setting = (
+            f"{indent}{name}: {_yaml(given[name])}"
+            if name in given
+            else f"# {indent}{name}: {_yaml(_default(info))}"
+        )
+        yield f"{setting:<{COMMENT_COLUMN}}  # {info.description}{_choices(info.annotation)}"
 
 
 def _default(info: Any) -> Any:

@@ -8,6 +8,7 @@ comes. Nothing else in tunesmith touches these files.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tunesmith import plugins
 from tunesmith.compare.stage import compare_systems
 from tunesmith.generate.stage import generate_predictions
-from tunesmith.models.load import model_identity
-from tunesmith.plan import Plan
+from tunesmith.models.load import model_folder, weights_sha256
+from tunesmith.plan import BASE, TUNED, Plan
 from tunesmith.prepare.leaks import find_leaks
 from tunesmith.prepare.stage import prepare_rows
-from tunesmith.read.stage import chunk_documents, find_files, read_documents
+from tunesmith.read.files import find_files
+from tunesmith.read.stage import chunk_documents, read_documents
 from tunesmith.records import (
     Chunk,
     Comparison,
@@ -40,7 +41,7 @@ from tunesmith.records import (
     from_row,
 )
 from tunesmith.report.study import Study, count_sources
-from tunesmith.score.stage import score_predictions
+from tunesmith.score.stage import open_metrics, score_predictions
 from tunesmith.store import (
     RowWriter,
     Run,
@@ -59,7 +60,7 @@ Progress = Callable[[int, int | None, str], None]
 Counts = dict[str, int]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-BASE, TUNED = "base", "tuned"
+SYSTEMS = (BASE, TUNED)
 
 
 def _quiet(done: int, total: int | None, what: str) -> None:
@@ -120,7 +121,7 @@ def _keep(context: Context, records: Iterable[Any], places: dict[type, str], wha
 
 
 def _documents_outside(context: Context) -> dict[str, str]:
-    files = find_files(context.plan.read, context.root)
+    files = find_files(context.plan.read.documents, context.root)
     return {f"document {file.source_id}": file_fingerprint(file.path) for file in files}
 
 
@@ -176,7 +177,8 @@ def _prepare(context: Context) -> Counts:
 
 
 def _base_outside(context: Context) -> dict[str, str]:
-    return {"base model": model_identity(context.plan.train.base, context.root)}
+    """The base model by its weights, so that a folder whose weights were replaced is another model."""
+    return {"base model": weights_sha256(model_folder(context.plan.train.base))}
 
 
 def _train(context: Context) -> Counts:
@@ -193,12 +195,13 @@ def _train(context: Context) -> Counts:
 
 def _generate(context: Context) -> Counts:
     folder = context.run.folder / "generate"
-    places = {BASE: folder / "base.jsonl", TUNED: folder / "tuned.jsonl"}
+    places = {system: folder / f"{system}.jsonl" for system in SYSTEMS}
+    adapters = {BASE: None, TUNED: context.run.folder / "train" / TUNED}
     done = {(system, str(row["id"])) for system, place in places.items() for row in read_json_lines(place)}
     predictions = generate_predictions(
         context.rows("prepare/test.jsonl", Row),
         context.plan.train.base,
-        {BASE: None, TUNED: context.run.folder / "train" / TUNED},
+        {system: adapters[system] for system in context.plan.generate.systems},
         context.plan.generate,
         done=done,
         progress=context.progress,
@@ -216,25 +219,18 @@ def _generate(context: Context) -> Counts:
 def _predictions(context: Context) -> list[Prediction]:
     """Both systems' answers in the order of the test set, so that a resumed run gives the same files."""
     order = {row.id: place for place, row in enumerate(context.rows("prepare/test.jsonl", Row))}
-    found = [
-        *context.rows("generate/base.jsonl", Prediction),
-        *context.rows("generate/tuned.jsonl", Prediction),
-    ]
+    found = [found for system in SYSTEMS for found in context.rows(f"generate/{system}.jsonl", Prediction)]
     return sorted(found, key=lambda prediction: (prediction.system, order[prediction.id]))
 
 
-def _metrics(context: Context) -> list[Any]:
-    return [plugins.load("metric", name) for name in context.plan.score.metrics]
-
-
 def _score(context: Context) -> Counts:
-    scores = score_predictions(_predictions(context), _metrics(context))
+    scores = score_predictions(_predictions(context), open_metrics(context.plan.score))
     return _keep(context, scores, {Score: "score/scores.jsonl"}, "scores")
 
 
 def _compare(context: Context) -> Counts:
     scores = context.rows("score/scores.jsonl", Score)
-    compared = compare_systems(scores, _metrics(context), context.plan.compare)
+    compared = compare_systems(scores, open_metrics(context.plan.score), context.plan.compare)
     return _keep(
         context,
         compared,
@@ -262,7 +258,7 @@ def gather_study(context: Context) -> Study:
     states = {step.name: state for step in STEPS if (state := context.run.state(step.name))}
     return Study(
         name=plan.name,
-        created=plan.report.date or "",
+        created=plan.report.date or datetime.date.today().isoformat(),
         command=context.command,
         context=plan.prepare.context,
         teacher=plan.synthesize.teacher_name,
@@ -288,7 +284,7 @@ _ADAPTER = ("train/tuned/adapter_model.safetensors", "train/tuned/adapter_config
 _READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
 _SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
 _PREPARED = (*(f"prepare/{split}.jsonl" for split in SPLITS), "prepare/refused.jsonl", "prepare/leaks.json")
-_GENERATED = ("generate/base.jsonl", "generate/tuned.jsonl")
+_GENERATED = tuple(f"generate/{system}.jsonl" for system in SYSTEMS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 
 STEPS: tuple[Step, ...] = (

@@ -1,0 +1,256 @@
+"""What a run would do, how much there is of it, and about how long it takes: `tunesmith check`.
+
+Sizes are counted where the rows are at hand, and else derived from the documents, which are read for that (reading is
+quick). Times are the time the stage took before in this folder, or a rule of thumb on this machine's measured matrix
+speed: tuning an adapter costs about 4 floating-point operations per weight and token, generation 2 per weight and
+prompt token, and a decoded token as much as 16 prompt tokens because it cannot fill the processor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import struct
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.models.load import BUILTIN, model_folder, weight_files
+from tunesmith.pipeline import StagePlan, survey
+from tunesmith.plan import Plan
+from tunesmith.read.files import find_files
+from tunesmith.read.stage import chunk_documents, read_documents
+from tunesmith.records import Chunk, Document, Example, Note, Row
+from tunesmith.store import Run, read_rows
+
+TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
+BUILTIN_YIELD = 0.06
+"""Examples that the built-in teacher gets out of a token of passage: what it got from the sample documents, rounded.
+Only for a first idea, before `synthesize` has run."""
+READ_AT_MOST_MB = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutlook:
+    name: str
+    standing: str
+    size: str
+    seconds: float | None
+    """`None` where nothing can be said; 0 for what is cached."""
+
+    @property
+    def time_in_words(self) -> str:
+        if self.standing == "cached":
+            return "nothing to do"
+        if self.seconds is None:
+            return "not known"
+        return f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    stages: tuple[StageOutlook, ...]
+    remarks: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much each stage has to do; counts are exact where `is_counted` names the stage."""
+
+    documents: int
+    megabytes: float
+    refused: tuple[str, ...]
+    passages: int | None
+    passage_tokens: int | None
+    examples: int | None
+    train_tokens: int | None
+    test_rows: int | None
+    prompt_tokens: int | None
+
+
+def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
+    """Look at the plan without running it. What would stop the run at once stops this too, with the same message."""
+    stages = list(survey(plan, root, run))
+    sizes = measure(plan, root, run, stages)
+    weights = count_weights(plan.train.base)
+    speed = matrix_speed()
+    lines = tuple(
+        StageOutlook(
+            stage.name,
+            stage.standing,
+            _size_in_words(stage.name, sizes, weights),
+            _seconds(stage, plan, sizes, weights, speed),
+        )
+        for stage in stages
+    )
+    return Outlook(lines, tuple(_remarks(plan, sizes, weights, lines)))
+
+
+def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
+    """Count what is there, and derive the rest from it."""
+    files = find_files(plan.read.documents, root)
+    megabytes = sum(file.path.stat().st_size for file in files) / 1e6
+    fresh = {stage.name for stage in stages if stage.standing == "cached"}
+    refused: list[str] = []
+    chunks: list[Chunk] | None = None
+    if "read" in fresh:
+        chunks = list(read_rows(run.folder / "read/chunks.jsonl", Chunk))
+    elif megabytes <= READ_AT_MOST_MB:
+        documents = []
+        for record in read_documents(plan.read, root):
+            if isinstance(record, Document):
+                documents.append(record)
+            elif isinstance(record, Note) and record.is_refusal:
+                refused.append(f"{record.source_id}: {record.text}")
+        chunks = list(chunk_documents(documents, plan.read.chunk))
+    tokens = sum(chunk.n_tokens for chunk in chunks) if chunks is not None else None
+    mean_passage = tokens / len(chunks) if tokens and chunks else 0.0
+    if "synthesize" in fresh:
+        examples: int | None = sum(1 for _ in read_rows(run.folder / "synthesize/examples.jsonl", Example))
+    elif chunks is None or tokens is None:
+        examples = None
+    elif plan.synthesize.teacher == "builtin":
+        examples = min(round(tokens * BUILTIN_YIELD), plan.synthesize.per_chunk * len(chunks))
+    else:
+        examples = plan.synthesize.per_chunk * len(chunks)
+    if "prepare" in fresh:
+        train = list(read_rows(run.folder / "prepare/train.jsonl", Row))
+        test = list(read_rows(run.folder / "prepare/test.jsonl", Row))
+        train_tokens: int | None = sum(_tokens(row.prompt + row.completion) for row in train)
+        test_rows: int | None = len(test)
+        prompt_tokens: int | None = sum(_tokens(row.prompt) for row in test)
+    elif examples is None:
+        train_tokens = test_rows = prompt_tokens = None
+    else:
+        split = plan.prepare.split
+        per_row = 40 + (mean_passage if plan.prepare.context == "passage" else 0)
+        train_tokens = round(examples * (1 - split.test - split.validation) * per_row)
+        test_rows = round(examples * split.test)
+        prompt_tokens = round(test_rows * per_row)
+    return Sizes(
+        documents=len(files),
+        megabytes=megabytes,
+        refused=tuple(refused),
+        passages=None if chunks is None else len(chunks),
+        passage_tokens=tokens,
+        examples=examples,
+        train_tokens=train_tokens,
+        test_rows=test_rows,
+        prompt_tokens=prompt_tokens,
+    )
+
+
+def _tokens(text: str) -> int:
+    """About as many tokens as a tokenizer would make: 1.25 a word."""
+    return math.ceil(1.25 * len(text.split()))
+
+
+def count_weights(base: str) -> int | None:
+    """Number of weights of the base model, read from the headers of its files; `None` when it is only on a hub.
+
+    A safetensors file starts with the length of its JSON header as 8 bytes, little-endian.
+    """
+    if base != BUILTIN and not Path(base).expanduser().exists():
+        return None
+    total = 0
+    for path in weight_files(model_folder(base)):
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
+
+
+def matrix_speed() -> float:
+    """Floating-point operations per second of one core: float32 matrices of 512, best of twenty.
+
+    One core, because a busy machine makes several threads wait for each other, and then the figure says nothing.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    size = 512
+    left = np.ones((size, size), np.float32)
+    best = math.inf
+    with threadpool_limits(1):
+        for _ in range(20):
+            start = time.perf_counter()
+            left @ left
+            best = min(best, time.perf_counter() - start)
+    return float(2 * size**3 / best)
+
+
+def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, speed: float) -> float | None:
+    if stage.standing == "cached":
+        return 0.0
+    if stage.last_seconds is not None:
+        return stage.last_seconds
+    if shutil.which("nvidia-smi"):
+        return None if stage.name in {"train", "generate"} else 10.0
+    match stage.name:
+        case "read":
+            return 1 + sizes.megabytes
+        case "synthesize":
+            if plan.synthesize.teacher != "builtin":
+                return None
+            return None if sizes.passages is None else 2 + 0.02 * sizes.passages
+        case "train":
+            if weights is None or sizes.train_tokens is None:
+                return None
+            epochs = plan.train.num_train_epochs
+            return 10 + TRAIN_FLOPS * weights * sizes.train_tokens * epochs / speed
+        case "generate":
+            if weights is None or sizes.prompt_tokens is None or sizes.test_rows is None:
+                return None
+            decoded = DECODE_FACTOR * sizes.test_rows * plan.generate.max_new_tokens
+            passes = len(plan.generate.systems) * plan.generate.num_beams
+            # The prompt goes through once to answer and once more to weigh the reference.
+            return 5 + passes * PROMPT_FLOPS * weights * (2 * sizes.prompt_tokens + decoded) / speed
+        case "score":
+            return None if sizes.test_rows is None else 5 + 0.1 * sizes.test_rows
+        case _:
+            return 5.0
+
+
+def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
+    def count(value: int | None, what: str) -> str:
+        return f"{value:,} {what}" if value is not None else f"{what} not counted"
+
+    match stage:
+        case "read":
+            return f"{sizes.documents} files, {sizes.megabytes:.1f} MB"
+        case "synthesize":
+            return f"{count(sizes.passages, 'passages')}, {count(sizes.passage_tokens, 'tokens')}"
+        case "prepare":
+            return count(sizes.examples, "examples")
+        case "train":
+            model = f"{weights / 1e6:.0f} M weights" if weights else "weights not counted"
+            return f"{count(sizes.train_tokens, 'tokens an epoch')}, {model}"
+        case "generate" | "score":
+            return count(sizes.test_rows, "test rows")
+        case _:
+            return ""
+
+
+def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOutlook, ...]) -> list[str]:
+    remarks = [f"Will be refused: {line}" for line in sizes.refused]
+    if sizes.passages is None:
+        remarks.append(f"More than {READ_AT_MOST_MB} MB of documents: counted only when they are read.")
+    if weights is None:
+        remarks.append(
+            f"{plan.train.base} is not on this disk: it is fetched from the hub when the run starts."
+        )
+    if plan.synthesize.teacher != "builtin":
+        remarks.append("The teacher's speed and price are its own: no time is given for synthesize.")
+    waiting = [line.name for line in lines if line.standing == "waits"]
+    if waiting:
+        remarks.append(
+            f"{', '.join(waiting)}: whether they are cached shows when the stages before them have run. Sizes and times"
+            " there are rough."
+        )
+    return remarks
