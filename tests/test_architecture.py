@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},
     {"cli"},
+    {"__main__"},
 ]
 STAGES = FLOORS[4]
 ALLOWED_SIDEWAYS = {("compare", "score.metric"), ("display", "forecast")}

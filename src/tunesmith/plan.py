@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tunesmith import config
+from tunesmith import config, plugins
 from tunesmith.compare.stage import CompareOptions
 from tunesmith.generate.stage import GenerateOptions
 from tunesmith.options import Options
 from tunesmith.prepare.stage import PrepareOptions
 from tunesmith.read.stage import ReadOptions
 from tunesmith.report.stage import ReportOptions
+from tunesmith.score.metric import METRICS
 from tunesmith.score.stage import ScoreOptions
 from tunesmith.synthesize.stage import SynthesizeOptions
 from tunesmith.train.stage import TrainOptions
@@ -35,6 +36,19 @@ class Plan(Options):
     score: ScoreOptions = ScoreOptions()
     compare: CompareOptions = CompareOptions()
     report: ReportOptions = ReportOptions()
+
+    @field_validator("score")
+    @classmethod
+    def _metrics_exist(cls, score: ScoreOptions) -> ScoreOptions:
+        known = plugins.names("metric", METRICS)
+        problems = [
+            f"metrics: {name!r} is not a metric{config.suggest(name, known)}"
+            for name in score.metrics
+            if name not in known
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return score
 
     @model_validator(mode="after")
     def _systems_exist(self) -> Plan:
