@@ -25,6 +25,8 @@ from tunesmith.store import StageState, read_rows
 if TYPE_CHECKING:
     from tunesmith.forecast import Outlook
 
+PLAIN_WIDTH = 110
+"""Columns of what is written to a file or a pipe."""
 LINE_EVERY_S = 15.0
 """How often a log that is not a terminal hears of progress."""
 
@@ -83,6 +85,8 @@ class StageDisplay(Watcher):
 def show_result(folder: Path) -> None:
     """The verdict table, and the report's path as the last line. Nothing but the path when there is no verdict yet."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PLAIN_WIDTH)
     comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison))
     report = folder / "report/report.html"
     if comparisons:
@@ -96,21 +100,22 @@ def show_result(folder: Path) -> None:
 
 
 def comparison_table(comparisons: list[Comparison]) -> Table:
+    """The verdict table; ↓ marks metrics of which less is better, * the one named before the run."""
     first = comparisons[0]
     table = Table(caption=f"{first.n} items in {first.n_sources} documents", caption_justify="left")
-    for heading in ("metric", first.base, first.tuned, "difference", "95 % interval", "p (Holm)", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right")
-    for comparison in comparisons:
-        up = "" if comparison.higher_is_better else " (lower is better)"
-        star = " *" if comparison.is_primary else ""
+    table.add_column("metric", no_wrap=True)
+    for heading in (first.base, first.tuned, "difference", "95 % interval", "p (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for one in comparisons:
         table.add_row(
-            f"{comparison.metric}{star}{up}",
-            number(comparison.base_value),
-            number(comparison.tuned_value),
-            number(comparison.difference, signed=True),
-            f"{number(comparison.low, signed=True)} to {number(comparison.high, signed=True)}",
-            number(comparison.p_holm),
-            comparison.verdict,
+            one.metric + ("" if one.higher_is_better else " ↓") + (" *" if one.is_primary else ""),
+            number(one.base_value),
+            number(one.tuned_value),
+            number(one.difference, signed=True),
+            f"{number(one.low, signed=True)} … {number(one.high, signed=True)}",
+            number(one.p_holm),
+            one.verdict,
         )
     return table
 
