@@ -32,9 +32,9 @@ _FACTS = [
     ("rye bread", "keeps fresh for", "about six days in a wooden box", "How long does rye bread keep fresh?"),
     ("the oven", "is heated to", "240 degrees before the loaf goes in", "How hot is the oven before the loaf goes in?"),
     ("gluten", "is formed by", "two proteins of the wheat grain once water joins them", "What forms gluten?"),
-    ("stone milling", "leaves", "the oily germ in the flour, which makes it spoil sooner", "What does stone milling leave in the flour?"),
+    ("stone milling", "leaves", "the oily germ, which makes the flour spoil sooner", "What does stone milling leave?"),
     ("cold proving", "takes", "twelve to eighteen hours at four degrees", "How long does cold proving take?"),
-    ("the crust", "turns brown because", "sugars and amino acids react above 140 degrees", "Why does the crust turn brown?"),
+    ("the crust", "turns brown because", "sugars and amino acids react above 140 °C", "Why does the crust turn brown?"),
     ("salt", "slows", "the yeast and tightens the dough", "What does salt do to the dough?"),
     ("the guild of bakers", "fixed", "the weight of a penny loaf every spring", "What did the guild of bakers fix?"),
     ("spelt flour", "absorbs", "less water than modern wheat", "How much water does spelt flour absorb?"),
@@ -71,7 +71,8 @@ def fake_study(n_items: int = 60, *, seed: int = 7) -> Study:
     scores = [score for metric in _METRICS for score in _scores(metric, rows, rng)]
     comparisons = [_comparison(metric, scores, rng) for metric in _METRICS]
     train_rows = _train_rows()
-    examples = [_example(row) for row in (*train_rows, *rows)]
+    refused_row = Refused("r-1", _DOCUMENTS[0][0], "leak", "same_words: shares “fed with” with a test row")
+    examples = [_example(row) for row in (*train_rows, *rows, replace(rows[0], id=refused_row.id))]
     return Study(
         name="bread-qa",
         created="21 November 2026",
@@ -136,8 +137,9 @@ def training_log() -> TrainingLog:
         dtype="float32",
         device="cpu",
         first_example=(
-            ("<|user|>\nAnswer the question from the passage.\n\nPassage: The oven is heated to 240 degrees before the loaf goes "
-             "in, and the door stays shut for the first ten minutes.\n\nQuestion: How hot is the oven before the loaf goes in?\n<|assistant|>\n", False),
+            ("<|user|>\nAnswer the question from the passage.\n\nPassage: The oven is heated to 240 degrees before the "
+             "loaf goes in, and the door stays shut for the first ten minutes.\n\n"
+             "Question: How hot is the oven before the loaf goes in?\n<|assistant|>\n", False),
             ("240 degrees.", True),
             ("<|end|>", True),
             ("\n", False),
@@ -148,7 +150,8 @@ def training_log() -> TrainingLog:
 
 def _passage(subject: str, verb: str, rest: str) -> str:
     return (
-        f"Bakers of the valley wrote little down, but some things are known. {subject[0].upper()}{subject[1:]} {verb} {rest}. "
+        "Bakers of the valley wrote little down, but some things are known. "
+        f"{subject[0].upper()}{subject[1:]} {verb} {rest}. "
         "What came later was mostly a matter of taste, of the price of wood, and of how far the nearest market was."
     )
 
@@ -203,7 +206,10 @@ def _predictions(rows: list[Row], rng: random.Random) -> list[Prediction]:
     predictions = []
     for index, row in enumerate(rows):
         words = row.completion.split()
-        rambling = f"The passage says that bakers of the valley wrote little down, and {' '.join(words[: len(words) // 2]).lower()} taste of the price"
+        start = " ".join(words[: len(words) // 2]).lower()
+        rambling = (
+            f"The passage says that bakers of the valley wrote little down, and {start} taste of the price"
+        )
         tuned = (
             row.completion
             if rng.random() < 0.3
@@ -282,7 +288,8 @@ def _comparison(metric: str, scores: list[Score], rng: random.Random) -> Compari
         is_primary=metric == "rougeL",
         higher_is_better=upwards,
         verdict=verdict,
-        words=f"tuned is {verdict} on {metric} by {difference:.2f}, 95% CI {low:.2f} to {high:.2f}, n={len(base)} in {len(groups)} documents",
+        words=f"tuned is {verdict} on {metric} by {difference:.2f}, 95% CI {low:.2f} to {high:.2f}, "
+        f"n={len(base)} in {len(groups)} documents",
         signature=signature,
         warnings=("fewer than 20 documents: the interval may be too narrow",) if metric != "bleu" else (),
     )
@@ -291,7 +298,9 @@ def _comparison(metric: str, scores: list[Score], rng: random.Random) -> Compari
 def _summary(metric: str, system: str, comparisons: list[Comparison]) -> Summary:
     item = next(comparison for comparison in comparisons if comparison.metric == metric)
     value = item.base_value if system == "base" else item.tuned_value
-    assert value is not None and item.low is not None and item.high is not None
+    assert value is not None
+    assert item.low is not None
+    assert item.high is not None
     half = 0.8 * (item.high - item.low)
     return Summary(
         system,
@@ -327,14 +336,21 @@ def _refused(rng: random.Random) -> list[Refused]:
 
 
 def _notes() -> list[Note]:
+    mill, guild = "bread/history-of-milling.pdf", "bread/guild-records-1740-1812.pdf"
     return [
-        Note("bread/history-of-milling.pdf", "repeated_line", "dropped the running header “History of milling”", page=2, count=13),
-        Note("bread/guild-records-1740-1812.pdf", "repeated_line", "dropped the page number at the foot", page=1, count=41),
-        Note("bread/guild-records-1740-1812.pdf", "references", "cut the reference list from “References” to the end (1,204 words)", page=39),
-        Note("bread/history-of-milling.pdf", "hyphenation", "joined words divided at line ends, as in “fer-mentation”", page=3, count=57),
-        Note("bread/scan.pdf", "no_text", "no text on any of 8 pages: it is probably a scan", is_refusal=True),
+        Note(mill, "repeated_line", "dropped the running header “History of milling”", page=2, count=13),
+        Note(guild, "repeated_line", "dropped the page number at the foot", page=1, count=41),
+        Note(
+            guild, "references", "cut the reference list from “References” to the end (1,204 words)", page=39
+        ),
+        Note(
+            mill, "hyphenation", "joined words divided at line ends, as in “fer-mentation”", page=3, count=57
+        ),
+        Note(
+            "bread/scan.pdf", "no_text", "no text on any of 8 pages: it is probably a scan", is_refusal=True
+        ),
         Note("bread/ledger.pdf", "encrypted", "needs a password", is_refusal=True),
-    ]  # fmt: skip
+    ]
 
 
 def _plan() -> dict[str, object]:
@@ -379,7 +395,7 @@ def _manifest() -> dict[str, dict[str, object]]:
         "sacrebleu": "2.6.0",
     }
     return {
-        stage: {"key": content_id(stage), "seconds": taken, "cached": stage in ("read", "synthesize"), "versions": versions,
-                "peak_memory_mb": 1342.0 if stage == "train" else 610.0}
+        stage: {"key": content_id(stage), "seconds": taken, "cached": stage in ("read", "synthesize"),
+                "versions": versions, "peak_memory_mb": 1342.0 if stage == "train" else 610.0}
         for stage, taken in seconds.items()
     }  # fmt: skip

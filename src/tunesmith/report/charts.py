@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from tunesmith.records import TrainingLog, Verdict
+from tunesmith.records import TrainingLog, Verdict, content_id
 from tunesmith.report.words import count, signed
 
 if TYPE_CHECKING:
@@ -154,7 +154,6 @@ def _figure(
 def _draw(make: Callable[[], Figure], name: str) -> Markup:
     """The figure that `make` returns as SVG text for the inside of an HTML page; `name` makes its ids unique."""
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     settings: Any = {
         "svg.fonttype": "none",
@@ -170,10 +169,10 @@ def _draw(make: Callable[[], Figure], name: str) -> Markup:
     }
     with rc_context(settings), io.BytesIO() as buffer:
         figure = make()
-        FigureCanvasSVG(figure)
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         text = buffer.getvalue().decode("utf-8")
-    return Markup(_for_page(text, name))
+    # Names of systems and metrics are a user's: what becomes part of an id is a hash of them.
+    return Markup(_for_page(text, f"c{content_id(name, length=8)}"))
 
 
 def _for_page(svg: str, name: str) -> str:
@@ -334,11 +333,13 @@ def _groups(lines: Sequence[GroupLine], axis: str, *, width: int, wide: bool) ->
     left = 250 if wide else 12
     figure, axes = _figure(width, row * len(lines) + 56, left=left, right=14, bottom=44, top=8)
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.axvline(0, color=_MUTED, linewidth=1)
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
     for index, line in enumerate(lines):
         middle = index if wide else index + 0.2
+        # On a narrow screen the labels stand over the plot, where a line from top to bottom would strike them out.
+        reach = 0.5 if wide else 0.22
+        axes.plot([0, 0], [middle - reach, middle + reach], color=_MUTED, linewidth=1)
         xs = [part for value in line.values for part in (value, value, math.nan)]
         axes.plot(xs, [middle] * len(xs), color=_colour(1), linewidth=4, alpha=0.5, solid_capstyle="round")
         axes.plot([line.difference], [middle], marker="D", markersize=7, color=_INK, markeredgecolor=_PAPER)

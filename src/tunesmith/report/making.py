@@ -113,6 +113,7 @@ def settings_section(study: Study) -> Section | None:
             "total": duration(sum(_seconds(entry) or 0.0 for entry in study.manifest.values())),
             "versions": _versions(study),
             "seeds": list(_seeds(study.plan)),
+            "says_cached": any("cached" in entry for entry in study.manifest.values()),
             "has_memory": any(line["memory"] != MISSING for line in stages),
         },
     )
