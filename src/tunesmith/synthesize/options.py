@@ -1,0 +1,105 @@
+"""What `synthesize` can be told. `stage.py` hands these names on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tunesmith.options import Options
+from tunesmith.records import Kind
+from tunesmith.synthesize.checks import CHECKS
+
+OLLAMA = "http://127.0.0.1:11434/v1"
+CheckName = str
+
+
+class TeacherOptions(Options):
+    url: str = Field(description="base address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
+    model: str | None = Field(None, description="name of the model there; may be left out where only one is served")
+    api_key_env: str | None = Field(
+        None, description="name of the environment variable that holds the key; the key itself is never written anywhere"
+    )
+    temperature: float | None = Field(0.3, ge=0, le=2, description="sampling temperature; null leaves it to the server")
+    max_tokens: int = Field(1024, ge=16, description="longest reply in tokens; a reply cut there is refused, never mended")
+    seed: int | None = Field(None, description="sampling seed sent with each request; null sends none")
+    structured: Literal["json_schema", "json_object", "off"] = Field(
+        "json_schema", description="how a JSON reply is asked for; a server that refuses one form is asked in the next"
+    )
+    concurrency: int = Field(8, ge=1, le=512, description="most requests in flight; fewer while the server says 429")
+    timeout_s: float = Field(120.0, gt=0, description="seconds to wait for one reply")
+    tries: int = Field(6, ge=1, description="times one request is sent before its item is refused (429, 5xx, network)")
+    max_requests: int | None = Field(None, ge=1, description="most requests this run may send; null: no limit")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is not an http:// or https:// address")
+        return url.rstrip("/").removesuffix("/chat/completions")
+
+
+class SynthesizeOptions(Options):
+    teacher: str | TeacherOptions = Field(
+        "builtin",
+        description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, or {url, model, …}",
+    )
+    kinds: tuple[Kind, ...] = Field(("question_answer",), description="what to write: question_answer, summary", min_length=1)
+    per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
+    checks: tuple[CheckName, ...] = Field(
+        tuple(CHECKS), description="checks each example has to pass, in this order; what they refuse is kept with the reason"
+    )
+    near_duplicate: float = Field(
+        0.8, gt=0, le=1, description="Jaccard similarity of 5-character pieces from which two prompts (or answers) are the same"
+    )
+    max_question_words: int = Field(60, ge=3, description="longest question, in words")
+    max_answer_words: int = Field(120, ge=1, description="longest answer, in words")
+    prompt: str | None = Field(
+        None, description="Jinja file in place of the built-in prompt for a model teacher, relative to the plan"
+    )
+
+    @field_validator("teacher", mode="after")
+    @classmethod
+    def _is_known(cls, teacher: str | TeacherOptions) -> str | TeacherOptions:
+        if isinstance(teacher, str) and teacher != "builtin" and not teacher.startswith(("ollama/", "http://", "https://")):
+            raise ValueError(f"{teacher!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}")
+        return teacher
+
+    @field_validator("kinds")
+    @classmethod
+    def _can_be_written(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if "instruction" in kinds:
+            raise ValueError("kind 'instruction' is not written yet; there are: question_answer, summary")
+        return kinds
+
+    @field_validator("checks")
+    @classmethod
+    def _are_checks(cls, checks: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in checks if name not in CHECKS]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: no such check; there are {', '.join(CHECKS)}")
+        return checks
+
+    @property
+    def endpoint(self) -> TeacherOptions | None:
+        """The server to ask, or `None` for the built-in teacher."""
+        if isinstance(self.teacher, TeacherOptions):
+            return self.teacher
+        if self.teacher == "builtin":
+            return None
+        if self.teacher.startswith("ollama/"):
+            return TeacherOptions(url=OLLAMA, model=self.teacher.removeprefix("ollama/"))
+        return TeacherOptions(url=self.teacher)
+
+    @property
+    def teacher_name(self) -> str:
+        """What reports call the teacher; never holds a key."""
+        endpoint = self.endpoint
+        if endpoint is None:
+            return "builtin"
+        return f"{endpoint.model or 'the served model'} at {endpoint.url}"
+
+    def files(self, root: Path) -> list[Path]:
+        """The user's files that the result depends on besides the options."""
+        return [] if self.prompt is None else [root / self.prompt]

@@ -1,0 +1,160 @@
+"""Subjects that lean on an earlier sentence (`It`, `The layer`): named in full, or the sentence is left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tunesmith.synthesize.clauses import Clause, Span, head_noun, subject_number
+from tunesmith.synthesize.questions import lower_first
+from tunesmith.synthesize.rules import Statement
+from tunesmith.synthesize.tagger import BE, Word, load_lexicon
+
+_POINTING = frozenset("this these that those such another other others both it they he she we you i one some neither either former latter".split())
+_KNOWN_TO_ALL = frozenset(
+    "sun earth world atmosphere climate environment economy internet government public sky moon sea air weather ground future past law market"
+    " body brain heart human universe planet ocean wind rain eu un".split()
+)  # fmt: skip
+"""Nouns of which there is one, so that `the sun` needs no naming."""
+_PERSON_VERBS = frozenset(
+    "invent discover develop found write publish describe propose design introduce patent build say argue explain paint compose win study"
+    " lead direct establish coin publish open devise demonstrate create suggest note observe call believe state".split()
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the passage has named so far."""
+
+    phrases: dict[str, str] = field(default_factory=dict)
+    """Head noun -> the last subject phrase with that head that says more than the bare noun."""
+    subject: str | None = None
+    """Subject of the sentence before, spelled out, when a pronoun may stand for it."""
+    number: str = "any"
+    is_person: bool = False
+    is_safe: bool = False
+
+
+def resolve(clause: Clause, memory: Memory, *, is_new_paragraph: bool) -> Statement | None:
+    """The statement with its subject spelled out, or `None` when the subject cannot be told. Updates the memory."""
+    if is_new_paragraph:
+        memory.subject = None
+    words = clause.words
+    first, end = clause.subject
+    opener = words[first]
+    phrase = lower_first(clause.slice(clause.subject), words, first)
+    number = subject_number(words, clause.subject)
+    is_person = _is_person(clause)
+    named: str | None = None
+    if opener.tag == "PRP" and end - first == 1:
+        named = _named_by_pronoun(opener.lower, memory)
+        is_person = memory.is_person and named is not None
+        number = memory.number
+    elif opener.lower in _POINTING or opener.tag == "PRP$" or any(word.lower in {"this", "these", "those", "such", "our", "we", "us"} for word in words[first:end]):
+        named = None
+    elif opener.lower == "the":
+        named = _named_in_full(words, clause.subject, phrase, memory)
+    else:
+        named = phrase
+    if named is not None and re.search(r"\b(?:its|their|his|her|it|them)\b", named):
+        named = None
+    _remember(clause, named, number, is_person, memory)
+    if named is None:
+        return None
+    return Statement(clause, named, is_person)
+
+
+def _named_by_pronoun(pronoun: str, memory: Memory) -> str | None:
+    if memory.subject is None or not memory.is_safe:
+        return None
+    fits = {
+        "it": memory.number in {"singular", "any"} and not memory.is_person,
+        "they": memory.number in {"plural", "any"},
+        "he": memory.is_person,
+        "she": memory.is_person,
+    }
+    return memory.subject if fits.get(pronoun) else None
+
+
+def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Memory) -> str | None:
+    """`the layer` -> the phrase that introduced it; a phrase with words of its own stays as it is."""
+    first, end = span
+    head = head_noun(words, span)
+    if head is None:
+        return None
+    noun = words[head].lower
+    said_more = head - first > 1 or end - head > 1
+    is_generic = noun in _KNOWN_TO_ALL
+    if is_generic:
+        return phrase
+    if said_more and not _is_ordinal(words[first + 1]):
+        # `the expanding capsule` leans on the capsule of before; `the price of coal` does not.
+        leans = head - first > 1 and end - head == 1 and words[first + 1].tag in {"VBG", "VBN", "JJ", "JJR"} and noun in memory.phrases
+        return None if leans else phrase
+    if said_more:
+        return None if end - head == 1 else phrase
+    known = memory.phrases.get(noun)
+    return known
+
+
+def _is_ordinal(word: Word) -> bool:
+    return word.lower in {"first", "second", "third", "fourth", "last", "next", "latter", "former", "other", "same", "main", "remaining", "rest"}
+
+
+_A = re.compile(r"^(?:an?|one|every|each|the) ")
+
+
+def _remember(clause: Clause, named: str | None, number: str, is_person: bool, memory: Memory) -> None:
+    memory.subject, memory.number, memory.is_person = named, number, is_person
+    memory.is_safe = named is not None and _leaves_subject_clear(clause)
+    if named is None:
+        return
+    words = clause.words
+    head = head_noun(words, clause.subject)
+    if head is None or words[head].tag == "PRP":
+        return
+    noun = words[head].lower
+    if len(named.split()) > len(_A.sub("", named).split()[-1:]) + 1 or (named.split()[0] not in {"a", "an", "the"} and len(named.split()) > 1):
+        full = re.sub(r"^(?:an?|one) ", "the ", named) if number != "plural" else f"the {named}" if not named.startswith("the ") else named
+        if len(full.split()) <= 6 and head + 1 == clause.subject[1]:
+            memory.phrases[noun] = full
+            memory.phrases.setdefault(_other_number(noun), full if number == "plural" else full)
+
+
+def _other_number(noun: str) -> str:
+    return noun
+
+
+def _leaves_subject_clear(clause: Clause) -> bool:
+    """True when the sentence names nothing else, in the same number, that a pronoun after it could mean."""
+    words = clause.words
+    if words[clause.finite].lower in BE and clause.verb == clause.finite:
+        return True
+    if clause.tails and any(tail.word in {"and", "but", ";", ":"} for tail in clause.tails):
+        return False
+    first, end = clause.rest
+    if clause.is_passive or first >= end:
+        return True
+    wanted = subject_number(words, clause.subject)
+    opener = words[first]
+    if opener.tag in {"IN", "TO", "RB"}:
+        return True
+    head = head_noun(words, (first, end))
+    if head is None:
+        return True
+    other = "plural" if words[head].tag in {"NNS", "NNPS"} else "singular"
+    return other != wanted
+
+
+def _is_person(clause: Clause) -> bool:
+    """A name of two or three capitalised words that does what people do."""
+    words = clause.words
+    span = range(*clause.subject)
+    names = [words[index] for index in span if words[index].tag == "NNP"]
+    if len(names) != len(span) and not all(words[index].tag == "NNP" or words[index].lower in {"von", "van", "de", "and", "di"} for index in span):
+        return False
+    if not 2 <= len(names) <= 6 or any(name.text.isupper() for name in names):
+        return False
+    lexicon = load_lexicon()
+    known = sum(lexicon.tag(name.lower) is None for name in names)
+    return clause.base in _PERSON_VERBS and known >= 1

@@ -1,0 +1,295 @@
+"""Words of an English sentence with the parts of speech they may have: what the built-in teacher's rules look at.
+
+No model. Penn Treebank tags come from the lexicon of Eric Brill's tagger (MIT licence), which the package `textblob` carries
+as a text file, from endings where the lexicon is silent, and from a few rules on neighbours. The lexicon knows one tag for a
+word; whether `heats` may also be a verb is derived from its other forms (heat, heated, heating), and `clauses.py` decides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+
+from tunesmith.errors import MissingError
+from tunesmith.synthesize.forms import IRREGULAR, PAST_ONLY, base_form
+
+_TOKEN = re.compile(
+    r"""
+    https?://\S+ | www\.\S+ | [\w.+-]+@[\w-]+\.[\w.]+        # addresses
+  | (?:[A-Za-z]\.){2,}                                       # U.S., e.g.
+  | \b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Fig|Figs|vs|etc|al|approx|cf|Inc|Ltd|Co|Corp)\.(?=\s|,|;|\))
+  | [-−]?\d+(?:[.,:/]\d+)*(?:st|nd|rd|th|s)?\b               # 1,200  3.5  1/2  20th  1990s
+  | °\s?[CFK]?\b
+  | \w+(?:[-‐‑/'’.]\w+)*                                     # words, with inner hyphens and apostrophes
+  | \.\.\. | … | --
+  | \S
+    """,
+    re.VERBOSE,
+)
+_CLITIC = re.compile(r"(?<=\w)(?:n['’]t|['’](?:s|S|re|ve|ll|d|m))$")
+
+BE = {"is", "are", "was", "were"}
+HAVE = {"has", "have", "had"}
+DO = {"does", "do", "did"}
+MODALS = {"can", "could", "may", "might", "must", "shall", "should", "will", "would"}
+_CLOSED = {
+    "DT": "a an the this these those each every some any no both all another either neither".split(),
+    "PRP": "it they he she we you i them him us me itself themselves himself herself one's oneself ourselves".split(),
+    "PRP$": "its their his her our your my whose".split(),
+    "CC": "and or but nor".split(),
+    "IN": "of in on at by for with from into onto between among through during within without against under over above below behind "
+          "beside besides beyond near across along around round about after before since until till because although though while "
+          "whereas if unless than as per via despite towards toward upon throughout inside outside like unlike except whether "
+          "that amid concerning regarding versus off up down".split(),
+    "TO": ["to"],
+    "WDT": ["which"],
+    "WP": ["who", "whom", "what"],
+    "WRB": "when where why how whenever wherever".split(),
+    "RB": "not n't also only very often usually mainly mostly nearly almost just even still already always never sometimes rarely "
+          "seldom therefore thus hence however moreover furthermore instead nevertheless meanwhile then there here now again too so "
+          "quite rather roughly approximately typically generally normally largely partly highly fully once twice soon together "
+          "apart away back far well perhaps indeed likewise otherwise accordingly consequently today yet hardly".split(),
+    "MD": sorted(MODALS),
+    "VBZ": ["is", "has", "does"],
+    "VBP": ["are", "have", "do"],
+    "VBD": ["was", "were", "had", "did"],
+    "VB": ["be"], "VBN": ["been", "done"], "VBG": ["being", "having"],
+    "CD": "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
+          "forty fifty sixty seventy eighty ninety hundred thousand million billion dozen half".split(),
+    "JJ": "such same other own many most more less few fewer several much certain various first second third fourth last next main large small "
+          "common possible different new old high low good bad best better worse able due average overall solid liquid cold warm hot dry wet "
+          "inner outer indoor outdoor heavy light thick thin deep wide long short cheap expensive present free closed open sealed".split(),
+    "NN": "heating cooling building lighting glazing coating ceiling flooring housing bearing tubing piping wiring packaging manufacturing planning "
+          "engineering marketing accounting reporting training funding banking monitoring balancing processing recycling casing opening surrounding "
+          "timber draught thing something anything nothing everything".split(),
+    "NNS": "surroundings savings earnings findings people buildings heatings coatings".split(),
+}  # fmt: skip
+CLOSED = {word: tag for tag, group in _CLOSED.items() for word in group}
+_SUFFIXES = (
+    ("ly", "RB"), ("ness", "NN"), ("ment", "NN"), ("tion", "NN"), ("sion", "NN"), ("ity", "NN"), ("ance", "NN"), ("ence", "NN"),
+    ("ship", "NN"), ("ism", "NN"), ("ist", "NN"), ("age", "NN"), ("ous", "JJ"), ("ful", "JJ"), ("less", "JJ"), ("able", "JJ"),
+    ("ible", "JJ"), ("ive", "JJ"), ("ical", "JJ"), ("ic", "JJ"), ("al", "JJ"), ("ary", "JJ"), ("ish", "JJ"), ("ing", "VBG"),
+    ("ed", "VBN"), ("ise", "VB"), ("ize", "VB"), ("ify", "VB"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One token. `start` and `end` are its span in the sentence; `verb` is the finite form it may be instead of its tag."""
+
+    text: str
+    tag: str
+    start: int
+    end: int
+    verb: str = ""
+    """VBZ, VBP or VBD when the word may be that; empty when it cannot be a finite verb."""
+    is_sure: bool = False
+    """True when it is a finite verb and nothing else."""
+
+    @property
+    def lower(self) -> str:
+        return self.text.lower().replace("’", "'")
+
+    @property
+    def is_noun(self) -> bool:
+        return self.tag.startswith("NN")
+
+
+def tokenise(sentence: str) -> list[tuple[str, int, int]]:
+    """(token, start, end) in order; clitics ('s, n't, …) are tokens of their own, as in the Penn Treebank."""
+    tokens: list[tuple[str, int, int]] = []
+    for match in _TOKEN.finditer(sentence):
+        text, start, end = match.group(), match.start(), match.end()
+        clitic = _CLITIC.search(text)
+        if clitic and clitic.start() > 0:
+            cut = start + clitic.start()
+            tokens += [(text[: clitic.start()], start, cut), (clitic.group(), cut, end)]
+        else:
+            tokens.append((text, start, end))
+    return tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    tags: dict[str, str]
+    verbs: frozenset[str]
+    """Base forms of words that occur as verbs."""
+
+    def tag(self, word: str) -> str | None:
+        return self.tags.get(word)
+
+
+@cache
+def load_lexicon() -> Lexicon:
+    """The lexicon out of the package `textblob`, read as a file: nothing of that package is imported.
+
+    Raises:
+        MissingError: the package is not installed.
+    """
+    try:
+        path = metadata.distribution("textblob").locate_file("textblob/en/en-lexicon.txt")
+        text = path.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    except (metadata.PackageNotFoundError, FileNotFoundError) as error:
+        raise MissingError(
+            "the built-in teacher needs the word list of the package textblob", do="pip install textblob"
+        ) from error
+    tags: dict[str, str] = {}
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) == 2 and not line.startswith(";;;"):
+            tags.setdefault(parts[0], parts[1].split("|")[0])
+    verbs = set()
+    for word, tag in tags.items():
+        if tag in {"VB", "VBP"}:
+            verbs.add(word)
+        elif tag in {"VBZ", "VBD", "VBN"} and word.islower():
+            verbs.add(base_form(word, tag, tags))
+        elif tag == "VBG" and word.endswith("ing") and len(word) > 5:
+            stem = word[:-3]
+            verbs.add(stem if tags.get(stem) or not tags.get(stem + "e") else stem + "e")
+    return Lexicon(tags, frozenset(verb for verb in verbs if len(verb) > 1 and verb.isalpha()))
+
+
+def tag_sentence(sentence: str) -> list[Word]:
+    lexicon = load_lexicon()
+    words = [
+        Word(text, _first_tag(text, index == 0, lexicon), start, end)
+        for index, (text, start, end) in enumerate(tokenise(sentence))
+    ]
+    words = _look_round(words, lexicon)
+    return [_with_verb(word, lexicon) for word in words]
+
+
+def _first_tag(text: str, is_first: bool, lexicon: Lexicon) -> str:
+    lower = text.lower()
+    if not any(char.isalnum() for char in text):
+        return {"’s": "POS", "'s": "POS", "%": "NN"}.get(text, text if len(text) == 1 else ":")
+    if text[0].isdigit() or (text[0] in "-−" and text[1:2].isdigit()):
+        return "JJ" if text.endswith(("st", "nd", "rd", "th")) else "CD"
+    if lower in {"'s", "’s"}:
+        return "POS"
+    if lower in CLOSED and (is_first or text.islower()):
+        return CLOSED[lower]
+    if not is_first and text[0].isupper():
+        known = lexicon.tag(text)
+        return known if known in {"NNP", "NNPS", "JJ"} else "NNP"
+    known = lexicon.tag(text) if text.islower() else lexicon.tag(lower)
+    if known and known.startswith(("N", "V", "J", "R", "C", "I", "W")):
+        return known
+    if is_first and lexicon.tag(text) in {"NNP", "NNPS"}:
+        return "NNP"
+    if is_first and text.isupper() and len(text) > 1:
+        return "NNP"
+    if is_first and any(char.isdigit() for char in text):
+        return "NNP"
+    if "-" in text:
+        last = lower.rsplit("-", 1)[1]
+        tail = CLOSED.get(last) or lexicon.tag(last) or _by_ending(last, lexicon)
+        return "NN" if tail in {"NN", "VB"} else "NNS" if tail == "NNS" else "JJ"
+    if is_first and text[0].isupper() and not known:
+        tag = _by_ending(lower, lexicon)
+        return "NNP" if tag == "NN" and lower not in lexicon.tags else tag
+    return _by_ending(lower, lexicon)
+
+
+def _by_ending(word: str, lexicon: Lexicon) -> str:
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        base = base_form(word, "VBZ")
+        if lexicon.tag(base) in {"VB", "VBP"}:
+            return "VBZ"
+        return "NNS"
+    return next((tag for ending, tag in _SUFFIXES if word.endswith(ending) and len(word) > len(ending) + 2), "NN")
+
+
+_BEFORE_NOUN = {"DT", "PRP$", "JJ", "JJR", "JJS", "POS", "CD"}
+_NOUNS = {"NN", "NNS", "NNP", "NNPS"}
+
+
+def _look_round(words: list[Word], lexicon: Lexicon) -> list[Word]:
+    """What the neighbours tell: after `to` and modals a verb is a base form, after `the` it is none, and so on."""
+    done: list[Word] = []
+    for index, word in enumerate(words):
+        before = done[-1] if done else None
+        after = words[index + 1] if index + 1 < len(words) else None
+        tag = word.tag
+        lower = word.lower
+        verb_before = before
+        for earlier in reversed(done):
+            if earlier.tag != "RB":
+                verb_before = earlier
+                break
+        if index == 0:
+            tag = _tag_opening(word, tag, after, lexicon)
+        elif lower == "that":
+            tag = "WDT" if before is not None and before.tag in _NOUNS | {"CD"} else "IN"
+        elif lower in lexicon.verbs and verb_before is not None and verb_before.tag in {"TO", "MD"} and tag != "VBN":
+            # "to" stands before a noun as well: "to heat pumps"; a verb is likelier before a determiner or a noun phrase.
+            tag = tag if verb_before.tag == "TO" and tag in {"NN", "JJ"} and _is_noun_after_to(done, after) else "VB"
+        elif before is not None and before.tag in {"DT", "PRP$", "POS"} and tag in {"VB", "VBP", "VBZ", "IN"} and lower not in CLOSED:
+            tag = "NNS" if tag == "VBZ" else "NN"
+        elif verb_before is not None and verb_before.lower in _BE_AND_HAVE and (tag in {"VBD", "VBN"} or (lower in IRREGULAR and lower != "cost")):
+            tag = "VBN"
+        elif tag in {"VBD", "VBN"} and verb_before is not None and (verb_before.lower in BE | HAVE | {"be", "been", "being", "having"}):
+            tag = "VBN"
+        elif tag in {"VB", "VBP"} and before is not None and before.tag in {"JJ", "CD", "NN", "IN"} and lexicon.tag(lower + "s") == "NNS":
+            tag = "NN"
+        elif tag == "JJ" and before is not None and before.tag in {"DT", "JJ"} and _ends_phrase(after) and lower not in _PURE_ADJECTIVES:
+            tag = "NN"
+        elif tag == "POS" and before is not None and before.lower in {"it", "that", "there", "he", "she", "what"}:
+            tag = "VBZ"
+        elif lower == "so" and after is not None and after.lower == "that":
+            tag = "IN"
+        elif lower == "as" and after is not None and after.tag in {"RB", "JJ"} and lower != "IN":
+            tag = "IN"
+        done.append(replace(word, tag=tag))
+    return done
+
+
+_BE_AND_HAVE = BE | HAVE | {"be", "been", "being", "having"}
+_PURE_ADJECTIVES = frozenset("same such other own many few more most less much able due available".split())
+
+
+def _ends_phrase(after: Word | None) -> bool:
+    return after is None or after.tag in {"IN", "MD", "VBZ", ",", ".", ":"} or after.lower in BE | HAVE
+
+
+def _tag_opening(word: Word, tag: str, after: Word | None, lexicon: Lexicon) -> str:
+    """The first word: its capital says nothing, and what could be an imperative is mostly a noun or a name."""
+    if word.lower == "that":
+        return "DT" if after is not None and after.tag in {"NN", "JJ"} else "IN"
+    if tag in {"VB", "VBP", "VBZ"} and word.lower not in CLOSED and after is not None:
+        if after.tag == "NNP" or lexicon.tag(word.text) == "NNP":
+            return "NNP"
+        if after.tag not in {"DT", "PRP$", "PRP", "TO", "IN"}:
+            return "NNS" if tag == "VBZ" else "NN"
+    return tag
+
+
+def _is_noun_after_to(done: list[Word], after: Word | None) -> bool:
+    """`to` + noun-or-verb: a noun when a noun goes on or ends the phrase, and the word before `to` asks for a place."""
+    asks = {"due", "owing", "thanks", "according", "from", "up", "close", "next", "added", "connected", "compared", "similar", "lead", "leads", "led"}
+    return len(done) > 1 and done[-2].lower in asks and (after is None or after.tag not in {"DT", "PRP$"})
+
+
+def _with_verb(word: Word, lexicon: Lexicon) -> Word:
+    """Adds the finite verb that the word may be."""
+    lower = word.lower
+    if word.tag == "MD" or lower in BE | HAVE | DO:
+        return replace(word, verb=word.tag, is_sure=True)
+    if not lower.isalpha() and "-" not in lower or word.text[0].isupper() and word.start > 0 or lower in CLOSED:
+        return word
+    lemma = base_form(lower, "VBZ") if lower.endswith("s") and not lower.endswith("ss") else lower
+    if lower.endswith("s") and not lower.endswith(("ss", "us", "ous")) and lemma in lexicon.verbs:
+        is_noun = lexicon.tag(lower) in {"NNS", "NN"} or lexicon.tag(lemma) in {"NN", "NNS"}
+        return replace(word, verb="VBZ", is_sure=not is_noun and word.tag not in {"NN"})
+    if lower in IRREGULAR or (lower.endswith("ed") and len(lower) > 4 and word.tag in {"VBD", "VBN", "JJ"}):
+        only_past = lower in PAST_ONLY
+        same_as_base = IRREGULAR.get(lower) == lower
+        return replace(word, verb="VBP" if same_as_base else "VBD", is_sure=only_past)
+    if lower in lexicon.verbs and word.tag not in {"VB"} | {"RB", "IN"}:
+        return replace(word, verb="VBP", is_sure=word.tag == "VBP" and lexicon.tag(lower) in {"VB", "VBP"})
+    if lower in lexicon.verbs and word.tag == "VB":
+        return replace(word, verb="VBP")
+    return word

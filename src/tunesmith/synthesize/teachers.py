@@ -1,0 +1,86 @@
+"""The built-in teacher: rules over plain sentences, no model. Deterministic, and every answer stands in the passage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tunesmith.records import Chunk, Example, Kind, Refused, content_id
+from tunesmith.synthesize.clauses import read_clause
+from tunesmith.synthesize.options import SynthesizeOptions
+from tunesmith.synthesize.references import Memory, resolve
+from tunesmith.synthesize.rules import Draft, ask
+from tunesmith.synthesize.sentences import Sentence, read_sentences
+from tunesmith.synthesize.summaries import central_sentence
+from tunesmith.synthesize.tagger import tag_sentence
+
+MOST_PER_SENTENCE = 2
+
+
+class RuleTeacher:
+    """Turns plain statements into questions and answers, and the central sentence of a passage into its summary."""
+
+    name = "builtin"
+
+    def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
+        reached: dict[str, int] = {}
+        for chunk in chunks:
+            # What two chunks share (their overlap) is asked about once.
+            already = reached.get(chunk.source_id, 0)
+            reached[chunk.source_id] = max(already, chunk.end)
+            if "question_answer" in options.kinds:
+                for sentence, draft in self._questions(chunk, options.per_chunk, already):
+                    yield _example(chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule)
+            if "summary" in options.kinds and (found := central_sentence(list(read_sentences(chunk.text)))):
+                yield _example(chunk, found, "summary", SUMMARY_INSTRUCTION, found.text, "central_sentence")
+
+    @staticmethod
+    def _questions(chunk: Chunk, most: int, already: int) -> list[tuple[Sentence, Draft]]:
+        found = [
+            (sentence, drafts)
+            for sentence, drafts in ask_passage(chunk.text)
+            if chunk.start + sentence.end > already or chunk.start + sentence.start >= already
+        ]
+        # The best question of every sentence comes before any second one, so that the passage is covered evenly.
+        chosen = [
+            (rank, index, sentence, draft)
+            for index, (sentence, drafts) in enumerate(found)
+            for rank, draft in enumerate(drafts[:MOST_PER_SENTENCE])
+        ]
+        chosen = sorted(chosen, key=lambda item: item[:2])[:most]
+        return [(sentence, draft) for _, _, sentence, draft in sorted(chosen, key=lambda item: (item[1], item[0]))]
+
+
+SUMMARY_INSTRUCTION = "Summarise the passage in one sentence."
+
+
+def ask_passage(passage: str) -> list[tuple[Sentence, list[Draft]]]:
+    """Each usable sentence of a passage with the questions the rules ask about it."""
+    memory = Memory()
+    found = []
+    for sentence in read_sentences(passage):
+        clause = read_clause(sentence.text, tag_sentence(sentence.text)) if sentence.is_usable else None
+        if clause is None:
+            memory.subject = None
+            continue
+        statement = resolve(clause, memory, is_new_paragraph=sentence.is_first)
+        if statement is not None and (drafts := ask(statement)):
+            found.append((sentence, drafts))
+    return found
+
+
+def _example(chunk: Chunk, sentence: Sentence, kind: Kind, question: str, answer: str, rule: str) -> Example:
+    return Example(
+        id=content_id(chunk.source_id, kind, question, answer, chunk.text if kind == "summary" else ""),
+        source_id=chunk.source_id,
+        kind=kind,
+        instruction=question,
+        target=answer,
+        context=chunk.text,
+        chunk_id=chunk.id,
+        evidence_start=chunk.start + sentence.start,
+        evidence_end=chunk.start + sentence.end,
+        first_page=chunk.first_page,
+        last_page=chunk.last_page,
+        teacher=RuleTeacher.name,
+        attributes={"rule": rule},
+    )
