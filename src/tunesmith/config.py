@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -174,13 +174,13 @@ def _path_in_values(location: tuple[str | int, ...], values: Any) -> tuple[KeyPa
     value) is not the user's only confuses, so its report is left out.
     """
     path: list[str | int] = []
-    current = values
+    current: Any = values
     for position, part in enumerate(location):
         is_last = position == len(location) - 1
         if (isinstance(current, Mapping) and part in current) or (
             isinstance(current, list) and isinstance(part, int) and part < len(current)
         ):
-            current = current[part]
+            current = cast(Any, current)[part]
             path.append(part)
         elif (
             is_last

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 Kind = Literal["question_answer", "summary", "instruction"]
 SplitName = Literal["train", "validation", "test"]
@@ -274,7 +274,7 @@ def as_row(record: Any) -> dict[str, Any]:
 
 def from_row(record_type: type[Record], row: Mapping[str, Any]) -> Record:
     """The record that `as_row` was given. Raises `TypeError` on unknown or missing fields."""
-    hints = _field_types(record_type)
+    hints = _field_types(cast(type, record_type))
     unknown = row.keys() - hints.keys()
     if unknown:
         raise TypeError(f"{record_type.__name__} has no field {', '.join(sorted(unknown))}")
