@@ -72,7 +72,8 @@ def estimate(quantities: Sequence[Quantity], *, draws: int, seed: int) -> list[E
     if n_clusters > 1:
         for weights in bootstrap_weights(n_clusters, draws=draws, seed=seed):
             for kept, quantity in zip(values, quantities, strict=True):
-                kept.append(quantity.value(weights @ quantity.sums))
+                if quantity.sizes.any():
+                    kept.append(_values(quantity, weights @ quantity.sums))
     return [
         _estimate(quantity, numpy.concatenate(kept) if kept else numpy.empty(0))
         for quantity, kept in zip(quantities, values, strict=True)
@@ -93,17 +94,28 @@ def bootstrap_weights(n_clusters: int, *, draws: int, seed: int) -> Iterator[Arr
         yield counts.reshape(rows, n_clusters).astype(float)
 
 
+def _values(quantity: Quantity, sums: Array) -> Array:
+    import numpy
+
+    with numpy.errstate(
+        invalid="ignore"
+    ):  # infinite minus infinite is told as "not a finite number" further on
+        return quantity.value(sums)
+
+
 def _estimate(quantity: Quantity, drawn: Array) -> Estimate:
     import numpy
 
-    total = quantity.sums.sum(axis=0)
-    value = float(quantity.value(total))
     filled = quantity.sizes > 0
     n_clusters = int(filled.sum())
+    if not n_clusters:
+        return Estimate(math.nan, None, None, 0)
+    total = quantity.sums.sum(axis=0)
+    value = float(_values(quantity, total))
     drawn = drawn[numpy.isfinite(drawn)]
     if n_clusters < 2 or len(drawn) < 2:
         return Estimate(value, None, None, n_clusters)
-    left_out = quantity.value(total - quantity.sums[filled])
+    left_out = _values(quantity, total - quantity.sums[filled])
     jackknife = math.sqrt((n_clusters - 1) / n_clusters * float(((left_out - left_out.mean()) ** 2).sum()))
     bootstrap = float(drawn.std(ddof=1)) * math.sqrt(n_clusters / (n_clusters - 1))
     standard_error = max(jackknife, bootstrap)

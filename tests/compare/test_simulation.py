@@ -1,0 +1,110 @@
+"""How often the verdict is wrong when there is nothing to find, and how often right when there is: by simulation.
+
+Documents of very unequal size with strongly correlated items, which is where plain bootstrap intervals fail. With 1,000
+runs the share of false verdicts has a standard error of 0.7 %, so 7 % is asked for and 5 % aimed at.
+"""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+from numpy.typing import NDArray
+
+from tunesmith.compare.resample import Quantity, cluster_sums, estimate
+from tunesmith.compare.verdict import detectable_in_errors, interval, p_value
+
+Array = NDArray[numpy.float64]
+RUNS = 1000
+DRAWS = 400
+
+
+def documents(rng: numpy.random.Generator, n_clusters: int) -> NDArray[numpy.intp]:
+    """The document of each item: 1 to 24 items in each."""
+    return numpy.repeat(numpy.arange(n_clusters), rng.integers(1, 25, size=n_clusters))
+
+
+def difference_of_means(rng: numpy.random.Generator, n_clusters: int) -> Quantity:
+    """Normal differences, three quarters of their variance between documents."""
+    clusters = documents(rng, n_clusters)
+    values = rng.normal(size=n_clusters)[clusters] * 0.75**0.5 + rng.normal(size=len(clusters)) * 0.25**0.5
+    return quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def difference_of_shares(rng: numpy.random.Generator, n_clusters: int) -> Quantity:
+    """Right or wrong answers; how easy a document is varies over the whole range, for each system anew."""
+    clusters = documents(rng, n_clusters)
+    right = [rng.random(len(clusters)) < rng.random(n_clusters)[clusters] for _ in range(2)]
+    values = right[1].astype(float) - right[0].astype(float)
+    return quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def difference_of_perplexities(rng: numpy.random.Generator, n_clusters: int) -> Quantity:
+    """exp(sum / sum) for two systems: not a mean, and items weigh by their length."""
+    clusters = documents(rng, n_clusters)
+    lengths = rng.integers(5, 60, size=len(clusters)).astype(float)
+    losses = [
+        (3 + 0.5 * rng.normal(size=n_clusters)[clusters] + 0.2 * rng.normal(size=len(clusters))) * lengths
+        for _ in range(2)
+    ]
+    rows = numpy.stack([*losses, lengths], axis=1)
+    return quantity(
+        clusters, rows, lambda s: numpy.exp(s[..., 1] / s[..., 2]) - numpy.exp(s[..., 0] / s[..., 2])
+    )
+
+
+def quantity(clusters: NDArray[numpy.intp], rows: Array, value: object) -> Quantity:
+    sizes = numpy.bincount(clusters).astype(float)
+    sums = cluster_sums(numpy.hstack([rows, numpy.ones((len(rows), 1))]), clusters, len(sizes))
+    return Quantity(sums, sizes, value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [difference_of_means, difference_of_shares, difference_of_perplexities])
+@pytest.mark.parametrize("n_clusters", [3, 5, 10, 20, 50])
+def test_verdicts_out_of_nothing(make: object, n_clusters: int) -> None:
+    rng = numpy.random.default_rng(100 + n_clusters)
+    wrong = missed = 0
+    for run in range(RUNS):
+        [found] = estimate([make(rng, n_clusters)], draws=DRAWS, seed=run)  # type: ignore[operator]
+        p, span = p_value(found, draws=DRAWS), interval(found, 0.95)
+        assert p is not None
+        wrong += p < 0.05
+        missed += span is not None and not span[0] <= 0 <= span[1]
+    assert wrong <= 0.07 * RUNS
+    assert missed == wrong  # the interval and the p-value tell the same story
+
+
+def test_a_percentile_interval_would_not_do() -> None:
+    """Keeps the reason for all this in view: the textbook interval is wrong three times as often as it says."""
+    rng = numpy.random.default_rng(105)
+    wrong = 0
+    for _ in range(RUNS):
+        made = difference_of_means(rng, 5)
+        drawn = made.value(rng.multinomial(5, [0.2] * 5, size=DRAWS) @ made.sums)
+        low, high = numpy.quantile(drawn, [0.025, 0.975])
+        wrong += not low <= 0 <= high
+    assert wrong > 0.12 * RUNS
+
+
+@pytest.mark.parametrize("n_clusters", [10, 40])
+def test_smallest_detectable_difference_is_found_four_times_in_five(n_clusters: int) -> None:
+    rng = numpy.random.default_rng(7)
+    size = 6
+    clusters = numpy.repeat(numpy.arange(n_clusters), size)
+    error = (
+        0.5**2 / n_clusters + 1.0 / (n_clusters * size)
+    ) ** 0.5  # true standard error of the mean difference
+    effect = detectable_in_errors(n_clusters - 1, 0.95) * error
+    found = 0
+    for run in range(RUNS):
+        values = effect + 0.5 * rng.normal(size=n_clusters)[clusters] + rng.normal(size=len(clusters))
+        made = quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
+        [one] = estimate([made], draws=DRAWS, seed=run)
+        p = p_value(one, draws=DRAWS)
+        found += p is not None and p < 0.05
+    assert found / RUNS == pytest.approx(0.8, abs=0.05)
+
+
+def test_detectable_with_many_clusters_is_the_textbook_number() -> None:
+    # 1.96 + 0.8416 standard errors (Cohen 1988)
+    assert detectable_in_errors(100_000, 0.95) == pytest.approx(2.8016, abs=1e-3)
+    assert detectable_in_errors(4, 0.95) > 3.5
