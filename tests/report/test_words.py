@@ -29,20 +29,28 @@ def test_number(value: float | None, places: int | None, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
+    ("value", "low", "high", "beside", "expected"),
     [
-        (2.2, 6.0, 1),  # half width 1.9: two digits reach the first decimal
-        (-0.8, 1.4, 1),
-        (0.153, 0.191, 3),  # 0.019
-        (-40.0, 55.0, 0),  # 47.5
-        (None, 1.0, None),
-        (0.0, 0.0, None),
+        (4.1, 2.2, 6.0, (30.0,), 1),  # half width 1.9: two digits reach the first decimal
+        (0.3, -0.8, 1.4, (), 1),  # 1.1
+        (0.173, 0.153, 0.191, (0.4,), 3),  # 0.019
+        (7.0, -40.0, 55.0, (), 0),  # 47.5
+        (
+            0.0148,
+            0.0058,
+            0.0257,
+            (0.5918, 0.6066),
+            3,
+        ),  # 0.00995 would allow four: 0.592 has three digits already
+        (0.04, 0.01, 0.07, (41.2,), 2),  # 0.03 must not be printed as 0.0, though 41.20 has four digits
+        (1.0, None, 1.0, (), None),
+        (0.0, 0.0, 0.0, (), None),
     ],
 )
 def test_an_estimate_has_the_digits_that_its_interval_carries(
-    low: float | None, high: float | None, expected: int | None
+    value: float, low: float | None, high: float | None, beside: tuple[float, ...], expected: int | None
 ) -> None:
-    assert words.places_for(4.1, low, high) == expected
+    assert words.places_for(value, low, high, *beside) == expected
 
 
 def test_a_small_estimate_in_a_wide_interval_is_not_printed_as_zero() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunesmith.records import Prediction
-from tunesmith.report.study import Study, higher_is_better, item_values, judged_metrics
-from tunesmith.report.words import metric_name, number, places_for, shortened, signed
+from tunesmith.report.study import Study, comparison_places, higher_is_better, item_values, judged_metrics
+from tunesmith.report.words import metric_name, number, shortened, signed
 
 SHOWN_OF_EACH = 8
 ANSWER_LETTERS = 1500
@@ -132,7 +132,7 @@ class _Describer:
         self._upwards = {metric: higher_is_better(study, metric) for metric in self._metrics}
         self._values = {metric: item_values(study, metric) for metric in self._metrics}
         self._places = {
-            item.metric: places_for(item.difference, item.low, item.high)
+            item.metric: comparison_places(item)
             for item in study.comparisons
             if (item.base, item.tuned) == pair
         }

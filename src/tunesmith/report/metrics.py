@@ -12,6 +12,7 @@ from tunesmith.report.section import Section
 from tunesmith.report.study import (
     Study,
     compared_pairs,
+    comparison_places,
     confidence,
     item_values,
     judged_metrics,
@@ -117,7 +118,7 @@ def _footnote(signature: str, signatures: list[str]) -> int:
 def _comparison_line(
     item: Comparison, summaries: Mapping[tuple[str, str], Summary], signatures: list[str]
 ) -> dict[str, Any]:
-    places = places_for(item.difference, item.low, item.high)
+    places = comparison_places(item)
     same = None if item.n_better is None or item.n_worse is None else item.n - item.n_better - item.n_worse
     cells = {}
     for name, system, value in (
@@ -209,5 +210,5 @@ def _forest_line(study: Study, item: Comparison) -> ForestLine | None:
         low=ends[0],
         high=ends[1],
         smallest=None if item.smallest_detectable is None else item.smallest_detectable / unit,
-        printed=f"{signed(item.difference, places_for(item.difference, item.low, item.high))}",
+        printed=signed(item.difference, comparison_places(item)),
     )

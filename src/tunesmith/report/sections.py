@@ -19,6 +19,7 @@ from tunesmith.report.section import Section
 from tunesmith.report.study import (
     Study,
     compared_pairs,
+    comparison_places,
     confidence,
     metric_order,
     primary_comparisons,
@@ -29,7 +30,6 @@ from tunesmith.report.words import (
     metric_meaning,
     metric_name,
     number,
-    places_for,
     signed,
 )
 
@@ -52,7 +52,7 @@ def verdict_section(study: Study) -> Section:
 
 
 def _verdict(comparison: Comparison) -> dict[str, Any]:
-    places = places_for(comparison.difference, comparison.low, comparison.high)
+    places = comparison_places(comparison)
     return {
         "kind": comparison.verdict,
         "sign": VERDICT_SIGNS[comparison.verdict],

@@ -20,6 +20,7 @@ from tunesmith.records import (
     Summary,
     TrainingLog,
 )
+from tunesmith.report.words import places_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +146,8 @@ def confidence(study: Study) -> str:
     options = study.plan.get("compare")
     value = options.get("confidence", 0.95) if isinstance(options, Mapping) else 0.95
     return f"{100 * value:g}%"
+
+
+def comparison_places(item: Comparison) -> int | None:
+    """Decimals for everything printed of one comparison, so that its numbers line up."""
+    return places_for(item.difference, item.low, item.high, item.base_value, item.tuned_value)

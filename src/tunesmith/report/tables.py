@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from tunesmith.report.study import Study, primary_comparisons, system_names
+from tunesmith.report.study import Study, comparison_places, primary_comparisons, system_names
 from tunesmith.report.validity import context_words
 from tunesmith.report.words import interval, metric_name, number, p_value, places_for, plural, signed
 
@@ -36,7 +36,7 @@ def _comparison_lines(study: Study) -> list[str]:
     ]
     several = len({(item.base, item.tuned) for item in study.comparisons}) > 1
     for item in study.comparisons:
-        places = places_for(item.difference, item.low, item.high)
+        places = comparison_places(item)
         name = metric_name(item.metric) + (" ↑" if item.higher_is_better else " ↓")
         cells = [
             f"**{name}**" if item.is_primary else name,

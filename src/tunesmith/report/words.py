@@ -118,16 +118,22 @@ def significant_places(value: float, digits: int) -> int:
     return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
 
 
-def places_for(value: float | None, low: float | None, high: float | None) -> int | None:
-    """Decimals worth printing for an estimate: two significant digits of half its interval, `None` without one.
+def places_for(
+    value: float | None, low: float | None, high: float | None, *beside: float | None
+) -> int | None:
+    """Decimals worth printing for an estimate and the values `beside` it; `None` where there is no interval.
 
-    More digits than the interval carries would be noise (an interval of ±1.9 earns one decimal).
+    Two significant digits of half the interval (an interval of ±1.9 earns one decimal), as long as that gives no
+    number more than three significant digits; always one digit of half the interval, and never so few that a small
+    estimate is printed as nothing.
     """
     if low is None or high is None or not math.isfinite(high - low) or high <= low:
         return None
-    places = significant_places((high - low) / 2, 2)
-    # Never so few that a small estimate beside a wide interval is printed as nothing.
-    return max(places, 0 if value is None else min(significant_places(value, 1), places + 1))
+    half = (high - low) / 2
+    largest = max((abs(number) for number in (value, *beside) if number), default=half)
+    places = min(significant_places(half, 2), significant_places(largest, 3))
+    least = 0 if not value else min(significant_places(value, 1), significant_places(half, 2) + 1)
+    return max(places, significant_places(half, 1), least)
 
 
 def interval(low: float | None, high: float | None, places: int | None = None) -> str:
