@@ -24,6 +24,8 @@ class Block:
     """1 to 6 for a heading, else 0."""
     page: int | None = None
     """Page on which the block starts, counted from 1."""
+    size: float = 0.0
+    """Font size in points; 0 where the format has none."""
     is_weak: bool = False
     """A heading that stands out by bold or slanted print only, so that it may be a label in a figure or table."""
     reaches_edge: bool = False

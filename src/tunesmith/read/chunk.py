@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field, model_validator
 
 from tunesmith.options import Options
-from tunesmith.read.sentences import sentence_spans, trimmed
+from tunesmith.read.sentences import sentence_spans
 from tunesmith.records import Chunk, Document, content_id
 
 
@@ -32,7 +32,7 @@ class ChunkOptions(Options):
         return self
 
 
-# Counting ------------------------------------------------------------------------------------------------------------
+# Counting
 
 _NO_SPACES = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u30ff"
@@ -66,7 +66,7 @@ def _quarters(text: str) -> int:
     return 4 * n_unspaced + 5 * n_words
 
 
-# Units: what is never parted unless it is too long by itself ---------------------------------------------------------
+# Units: what is never parted unless it is too long by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,6 @@ class _Section:
 
 _PARAGRAPH = re.compile(r"[^\n]+")
 _HEADING = re.compile(r"#{1,6} +(\S.*)")
-_SOFT_BREAK = re.compile(r"[;:,)]\s|\s[–—-]\s")
 
 
 def _sections(text: str, budget: int) -> list[_Section]:
@@ -109,48 +108,62 @@ def _sections(text: str, budget: int) -> list[_Section]:
 def _fitting(text: str, start: int, end: int, budget: int) -> Iterator[_Unit]:
     """A sentence as one unit, or in pieces when it alone exceeds the budget.
 
-    Pieces end after a comma or the like if one lies in the second half of what fits, else at a space, else anywhere.
+    A piece ends after a comma or the like if one lies in the second half of what fits, else at a space, else anywhere.
     """
-    while True:
-        # No token estimate is below one quarter per 16 characters, so only so much text has to be looked at.
-        reach = min(end, start + 4 * budget * _LETTERS_PER_WORD)
-        cost = _quarters(text[start:reach])
-        if cost <= budget and reach == end:
-            yield _Unit(start, end, cost)
-            return
-        cut = _last_fitting(text, start, reach, budget)
-        if span := trimmed(text, start, cut):
-            yield _Unit(*span, _quarters(text[span[0] : span[1]]))
-        rest = trimmed(text, cut, end)
-        if rest is None:
-            return
-        start = rest[0]
+    cost = _quarters(text[start:end])
+    if cost <= budget:
+        yield _Unit(start, end, cost)
+        return
+    tokens = list(_priced_tokens(text, start, end))
+    first = 0
+    cost = 0
+    position = 0
+    while position < len(tokens):
+        cost += tokens[position].cost
+        if cost > budget:
+            cut = _best_cut(text, tokens, first, position)
+            yield _piece(text, tokens, first, cut)
+            cost = sum(token.cost for token in tokens[cut : position + 1])
+            first = cut
+        position += 1
+    yield _piece(text, tokens, first, len(tokens))
 
 
-def _last_fitting(text: str, start: int, end: int, budget: int) -> int:
-    """Where to cut: the estimate of `text[start:cut]` is within the budget."""
-    low, high = start + 1, end
-    while low < high:  # The estimate grows with the length, so the border can be found by halving.
-        middle = (low + high + 1) // 2
-        if _quarters(text[start:middle]) <= budget:
-            low = middle
-        else:
-            high = middle - 1
-    half = start + (low - start) // 2
-    soft = [match.end() for match in _SOFT_BREAK.finditer(text, half, low)]
-    if soft:
-        return soft[-1]
-    space = text.rfind(" ", half, low)
-    return space if space > start else low
+_PRICED = re.compile(
+    rf"[{_NO_SPACES}]|(?:(?![{_NO_SPACES}])[\w{_MARKS}]){{1,{_LETTERS_PER_WORD}}}|[^\w\s{_MARKS}]"
+)
 
 
-# Packing -------------------------------------------------------------------------------------------------------------
+def _priced_tokens(text: str, start: int, end: int) -> Iterator[_Unit]:
+    """The tokens of a stretch of text in pieces of at most 16 letters, which may be parted from each other."""
+    for match in _PRICED.finditer(text, start, end):
+        is_unspaced = match.end() - match.start() == 1 and _UNSPACED.match(match[0])
+        yield _Unit(match.start(), match.end(), 4 if is_unspaced else 5)
+
+
+def _best_cut(text: str, tokens: Sequence[_Unit], first: int, last: int) -> int:
+    """Index of the token that starts the next piece; all tokens before `last` fit."""
+    space = None
+    for index in range(last, first + (last - first) // 2, -1):
+        follows_space = tokens[index].start > tokens[index - 1].end
+        if follows_space and text[tokens[index - 1].start] in ";:,)]–—、，；：":
+            return index
+        if follows_space and space is None:
+            space = index
+    return space or max(last, first + 1)
+
+
+def _piece(text: str, tokens: Sequence[_Unit], first: int, after: int) -> _Unit:
+    start, end = tokens[first].start, tokens[after - 1].end
+    return _Unit(start, end, _quarters(text[start:end]))
+
+
+# Packing
 
 
 def chunk_document(document: Document, options: ChunkOptions) -> Iterator[Chunk]:
-    """The passages of one document in order. `document.text[chunk.start:chunk.end] == chunk.text` for each."""
-    budget = 4 * options.tokens
-    for heading, units in _packs(document.text, budget, 4 * options.overlap):
+    """The passages of one document in order, each with `document.text[chunk.start:chunk.end] == chunk.text`."""
+    for heading, units in _packs(document.text, 4 * options.tokens, 4 * options.overlap):
         start, end = units[0].start, units[-1].end
         text = document.text[start:end]
         yield Chunk(
@@ -171,16 +184,20 @@ def _page_at(page_starts: Sequence[int], place: int) -> int | None:
     return bisect_right(page_starts, place) or 1 if page_starts else None
 
 
+SHORT_SECTION = 8
+"""A section below one eighth of the budget is joined with the next one when both fit together."""
+
+
 def _packs(text: str, budget: int, overlap: int) -> Iterator[tuple[str | None, list[_Unit]]]:
     """Units packed within the budget, section by section; a very short section joins the next one."""
     waiting: _Section | None = None
-    for section in _sections(text, budget):
+    for section in _sections(text, budget - overlap):
         if waiting is not None:
-            between = _quarters(text[section.heading_start : section.units[0].start])
-            if waiting.cost + between + section.cost <= budget:
-                heading_unit = _Unit(section.heading_start, section.units[0].start, between)
+            between = _Unit(section.heading_start, section.units[0].start, 0)
+            between = replace(between, cost=_quarters(text[between.start : between.end]))
+            if waiting.cost + between.cost + section.cost <= budget - overlap:
                 section = _Section(
-                    waiting.heading, waiting.heading_start, [*waiting.units, heading_unit, *section.units]
+                    waiting.heading, waiting.heading_start, [*waiting.units, between, *section.units]
                 )
             else:
                 yield waiting.heading, waiting.units
@@ -188,40 +205,57 @@ def _packs(text: str, budget: int, overlap: int) -> Iterator[tuple[str | None, l
         if section.cost < budget // SHORT_SECTION:
             waiting = section
         else:
-            for units in _pack(section, budget, overlap):
+            for units in _with_overlap(_pack(section.units, budget - overlap), overlap):
                 yield section.heading, units
     if waiting is not None:
         yield waiting.heading, waiting.units
 
 
-SHORT_SECTION = 8
-"""A section below one eighth of the budget is joined with the next one when both fit together."""
-
-
-def _pack(section: _Section, budget: int, overlap: int) -> Iterator[list[_Unit]]:
+def _pack(units: Sequence[_Unit], budget: int) -> list[list[_Unit]]:
     """Passages of about equal size: a section a little over the budget gives two halves, not a whole and a crumb."""
-    n_passages = -(-section.cost // budget)
-    target = section.cost / n_passages
-    pack: list[_Unit] = []
+    remaining = sum(unit.cost for unit in units)
+    target = remaining / max(1, -(-remaining // budget))
+    packs: list[list[_Unit]] = [[]]
     cost = 0
-    for unit in section.units:
-        if pack and (cost + unit.cost > budget or cost + unit.cost / 2 > target):
-            yield pack
-            pack = _repeated(pack, overlap, budget - unit.cost)
-            cost = sum(item.cost for item in pack)
-        pack.append(unit)
+    for unit in units:
+        if packs[-1] and (cost + unit.cost > budget or cost + unit.cost / 2 > target):
+            remaining -= cost
+            target = remaining / max(1, -(-remaining // budget))
+            packs.append([])
+            cost = 0
+        packs[-1].append(unit)
         cost += unit.cost
-    if pack:
-        yield pack
+    if len(packs) > 1:
+        packs[-2:] = _even(packs[-2] + packs[-1], budget)
+    return packs
 
 
-def _repeated(pack: Sequence[_Unit], overlap: int, room: int) -> list[_Unit]:
-    """The last whole sentences of a passage that fit the overlap, never all of them."""
-    repeated: list[_Unit] = []
-    cost = 0
-    for unit in reversed(pack[1:]):
-        if cost + unit.cost > min(overlap, room):
-            break
-        repeated.insert(0, unit)
-        cost += unit.cost
-    return repeated
+def _even(units: Sequence[_Unit], budget: int) -> list[list[_Unit]]:
+    """The units in two parts within the budget that differ as little as may be."""
+    total = sum(unit.cost for unit in units)
+    head = 0
+    best: tuple[int, int] | None = None
+    for index, unit in enumerate(units[:-1], start=1):
+        head += unit.cost
+        if head <= budget and total - head <= budget:
+            difference = abs(total - 2 * head)
+            if best is None or difference < best[0]:
+                best = (difference, index)
+    if best is None:
+        raise AssertionError("two passages within the budget can be parted where they met")
+    return [list(units[: best[1]]), list(units[best[1] :])]
+
+
+def _with_overlap(packs: Sequence[list[_Unit]], overlap: int) -> Iterator[list[_Unit]]:
+    """Each passage begins with the last whole sentences of the one before that fit the overlap, never all of them."""
+    previous: list[_Unit] = []
+    for pack in packs:
+        repeated: list[_Unit] = []
+        cost = 0
+        for unit in reversed(previous[1:]):
+            cost += unit.cost
+            if cost > overlap:
+                break
+            repeated.insert(0, unit)
+        yield [*repeated, *pack]
+        previous = pack

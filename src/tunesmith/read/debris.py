@@ -73,7 +73,9 @@ def _quote(texts: Sequence[str]) -> str:
 def name_debris(block: Block) -> str:
     """The rule that speaks against a block; empty for prose, `fragment?` when it depends on the neighbours."""
     if block.kind == "heading":
-        return "contents_line" if block.text.casefold() in _CONTENTS_HEADINGS else ""
+        if block.text.casefold() in _CONTENTS_HEADINGS:
+            return "contents_line"
+        return "contact" if block.is_weak and _is_contact(block.text) else ""
     text = block.text
     rules: list[tuple[str, Callable[[str], bool]]] = [
         ("contents_line", lambda text: bool(_DOT_LEADER.search(text))),
@@ -97,74 +99,18 @@ def _is_fragment(text: str) -> bool:
 
 
 def _has_no_small_words(words: Sequence[str]) -> bool:
-    """English prose has a small word in every few words; only asked of texts in basic Latin letters."""
+    """Prose has an article, pronoun or preposition in every few words; not asked of other than basic Latin letters."""
     n_small = sum(word.casefold() in _SMALL_WORDS for word in words)
-    return all(word.isascii() for word in words) and n_small <= len(words) / 15
+    return all(word.isascii() for word in words) and n_small <= len(words) / 8
 
 
-_SMALL_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "can",
-        "der",
-        "die",
-        "das",
-        "und",
-        "el",
-        "en",
-        "et",
-        "for",
-        "from",
-        "has",
-        "have",
-        "if",
-        "il",
-        "in",
-        "is",
-        "it",
-        "its",
-        "la",
-        "le",
-        "les",
-        "los",
-        "may",
-        "not",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "their",
-        "they",
-        "this",
-        "to",
-        "un",
-        "una",
-        "une",
-        "was",
-        "we",
-        "were",
-        "which",
-        "will",
-        "with",
-        "you",
-        "de",
-        "den",
-        "het",
-        "van",
-        "och",
-        "att",
-        "ja",
-        "on",
-    ]
-)
+_SMALL_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "for", "from", "has", "have", "if", "in", "is", "it", "its",
+    "may", "not", "of", "on", "or", "that", "the", "their", "they", "this", "to", "was", "we", "were", "which", "will",
+    "with", "you", "das", "den", "der", "die", "ein", "für", "ist", "mit", "und", "von", "zu", "de", "des", "du", "en",
+    "est", "et", "la", "le", "les", "pour", "un", "une", "el", "los", "para", "por", "que", "una", "y", "att", "av",
+    "det", "och", "som", "het", "van", "ja", "että",
+})  # fmt: skip
 
 
 def _mark_barren_headings(blocks: Sequence[Block], kinds: Sequence[str]) -> list[str]:

@@ -23,6 +23,10 @@ COLUMN_SWITCHES = 4
 BULLET = re.compile(r"^\s*(?:[•●○◦▪■□‣⁃∙·\uf0a7\uf0b7\uf0fc\uf076\uf0d8➢✓✔]|[-–−—](?=\s))\s*")
 NUMBERED_ITEM = re.compile(r"^\s*(?:\(?\d{1,2}\)|\(?[a-z]\)|\(?[ivx]{1,4}\))\s+\S")
 SENTENCE_END = re.compile(r"[.!?:;。！？؟][\"'”’»)\]]*$")
+_STARTS_ALONE = re.compile(
+    r"^\s*(?:(?:sources?|notes?|e-?mail|tel|phone|fax)\s?:|(?:figure|table|chart|fig\.) \d)", re.I
+)
+"""Lines that never go on with the paragraph above them."""
 _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
     r"^[-–—\s]*(?:page|seite|sivu|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:[/|]|of|von)?\s*\d{1,4})?[-–—\s]*$",
@@ -57,7 +61,7 @@ class PdfBlock:
         return all(line.is_slanted for line in self.lines)
 
 
-# Furniture -----------------------------------------------------------------------------------------------------------
+# Furniture
 
 
 def drop_running_lines(pages: Sequence[Page], source_id: str) -> list[Note]:
@@ -100,7 +104,7 @@ def _mask(text: str) -> str:
     return " ".join(_DIGITS.sub("#", text).split()).casefold()
 
 
-# Reading order -------------------------------------------------------------------------------------------------------
+# Reading order
 
 
 def put_columns_in_order(page: Page) -> int:
@@ -159,7 +163,7 @@ def _by_bands(lines: Sequence[Line], gutter: float) -> list[Line]:
     return ordered
 
 
-# Paragraphs ----------------------------------------------------------------------------------------------------------
+# Paragraphs
 
 
 def body_size(pages: Iterable[Page]) -> float:
@@ -237,7 +241,12 @@ def _continues(block: list[Line], line: Line, edge: float, pitch: float) -> bool
     overlaps = min(last.x1, line.x1) > max(last.x0, line.x0)
     if last.text.rstrip().endswith(HYPHEN_MARK) and same_style:
         return True
-    if not same_style or BULLET.match(line.text) or NUMBERED_ITEM.match(line.text):
+    if (
+        not same_style
+        or _STARTS_ALONE.match(line.text)
+        or BULLET.match(line.text)
+        or NUMBERED_ITEM.match(line.text)
+    ):
         return False
     if not overlaps or step <= 0:
         return False
@@ -260,7 +269,7 @@ def _continues(block: list[Line], line: Line, edge: float, pitch: float) -> bool
     return all_bold or not (is_short and starts_anew)
 
 
-# Headings, footnotes, sentences that go on elsewhere -----------------------------------------------------------------
+# Headings, footnotes, sentences that go on elsewhere
 
 
 def is_heading(block: PdfBlock, body: float) -> bool:
@@ -331,66 +340,12 @@ def heading_levels(sizes: Iterable[float]) -> dict[int, int]:
     return {size: min(rank, 4) for rank, size in enumerate(ranked, start=1)}
 
 
-_OPEN_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "between",
-        "but",
-        "by",
-        "can",
-        "could",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "in",
-        "into",
-        "is",
-        "its",
-        "may",
-        "more",
-        "must",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "over",
-        "than",
-        "that",
-        "the",
-        "their",
-        "these",
-        "this",
-        "those",
-        "through",
-        "to",
-        "under",
-        "was",
-        "were",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whose",
-        "will",
-        "with",
-        "within",
-        "without",
-        "would",
-    ]
-)
+_OPEN_WORDS = frozenset({
+    "a", "about", "an", "and", "are", "as", "at", "be", "been", "between", "but", "by", "can", "for", "from", "had",
+    "has", "have", "in", "into", "is", "its", "may", "more", "must", "no", "not", "of", "on", "or", "our", "over",
+    "than", "that", "the", "their", "these", "this", "those", "through", "to", "under", "was", "were", "when", "where",
+    "which", "while", "who", "whose", "will", "with", "within", "without",
+})  # fmt: skip
 """An English sentence does not end with one of these."""
 _STOP = re.compile(r"[.!?…。！？؟][\"'”’»)\]]*$")
 
@@ -414,6 +369,8 @@ def _goes_on_in(last: Block, block: Block) -> bool:
     """A paragraph goes on in the next one when it ends without a stop at the edge of its column, and the next one
     starts with a small letter, or the last word asks for more, or a page border lies between them."""
     if block.kind != "paragraph" or last.kind not in ("paragraph", "item") or _STOP.search(last.text):
+        return False
+    if abs(block.size - last.size) > 0.05 * last.size:
         return False
     if last.text.endswith(HYPHEN_MARK):
         return True

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from tunesmith.read.blocks import HYPHEN_MARK, Block, Unreadable
 from tunesmith.read.layout import BULLET
@@ -89,6 +90,19 @@ def parse_plain_text(text: str) -> list[Block]:
             blocks.append(Block(lines[0].strip(), "heading", level))
         else:
             blocks.extend(_blocks_of(lines))
+    return _without_false_headings(blocks)
+
+
+MAX_HEADINGS_IN_A_ROW = 2
+
+
+def _without_false_headings(blocks: list[Block]) -> list[Block]:
+    """Short lines without any text between them are a list or a poem, not headings."""
+    for is_heading, group in groupby(blocks, key=lambda block: block.kind == "heading"):
+        run = list(group)
+        if is_heading and len(run) > MAX_HEADINGS_IN_A_ROW:
+            for block in run:
+                block.kind, block.level = "paragraph", 0
     return blocks
 
 

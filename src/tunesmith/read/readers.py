@@ -73,7 +73,7 @@ def read_file(file: ReadingFile, max_bytes: int) -> RawDocument:
     return raw
 
 
-# PDF -----------------------------------------------------------------------------------------------------------------
+# PDF
 
 
 def read_pdf(file: ReadingFile) -> RawDocument:
@@ -106,11 +106,11 @@ def arrange_pdf(content: PdfContent, source_id: str) -> RawDocument:
 def _as_block(block: PdfBlock, body: float, levels: dict[int, int] | None) -> Block:
     if levels is not None:
         level = levels[round(block.size)]
-        return Block(block.text, "heading", level, block.page, is_weak=not is_large(block, body))
+        return Block(block.text, "heading", level, block.page, block.size, is_weak=not is_large(block, body))
     is_bullet = bool(BULLET.match(block.text))
     text = BULLET.sub("", block.text, count=1) if is_bullet else block.text
     kind: BlockKind = "item" if is_bullet or NUMBERED_ITEM.match(text) else "paragraph"
-    return Block(text, kind, 0, block.page, reaches_edge=block.reaches_edge)
+    return Block(text, kind, 0, block.page, block.size, reaches_edge=block.reaches_edge)
 
 
 def _note_empty_pages(content: PdfContent, source_id: str) -> list[Note]:
@@ -154,7 +154,7 @@ def _usable_title(title: str | None) -> str | None:
     return title
 
 
-# Text ----------------------------------------------------------------------------------------------------------------
+# Text
 
 
 def read_markdown(file: ReadingFile) -> RawDocument:
