@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,34 +50,49 @@ class Encoder:
         layer: whose token vectors are given, counted from 1; `None` for the last.
         long_texts: `window` or `cut`.
         batch_size: windows encoded at once.
+        sha256: hash of the weights, if it is known and checked already.
     """
 
     def __init__(
-        self, folder: Path, *, layer: int | None, long_texts: Literal["window", "cut"], batch_size: int
+        self,
+        folder: Path,
+        *,
+        layer: int | None,
+        long_texts: Literal["window", "cut"],
+        batch_size: int,
+        sha256: str | None = None,
     ) -> None:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        n_layers = self.model.config.num_hidden_layers
+        config = AutoConfig.from_pretrained(folder)
+        n_layers = config.num_hidden_layers
         if layer is not None and not 1 <= layer <= n_layers:
             raise InputError(
                 f"the encoder has layers 1 to {n_layers}, not {layer}",
                 where="score.encoder_layer",
                 do="name one of them",
             )
+        self.folder = folder
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.layer = layer or n_layers
         self.long_texts = long_texts
         self.batch_size = batch_size
-        self.token_window = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
+        self.token_window = min(self.tokenizer.model_max_length, config.max_position_embeddings)
         sentence = _json(folder / "sentence_bert_config.json").get("max_seq_length") or self.token_window
         self.sentence_window = min(int(sentence), self.token_window)
         pooling = _json(folder / "1_Pooling" / "config.json")
         self.pooling = "cls" if pooling.get("pooling_mode_cls_token") else "mean"
         self.prefix, self.suffix = self._special_tokens()
-        self.fingerprint = _weights_hash(folder)[:12]
+        self.fingerprint = (sha256 or _weights_hash(folder))[:12]
+
+    @cached_property
+    def model(self) -> Any:
+        """The transformer itself, loaded when the first text comes: adding scores up needs only the signature."""
+        import torch
+        from transformers import AutoModel
+
+        model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(self, texts: Iterable[str], *, sentences: bool, tokens: bool) -> dict[str, Encoding]:
         """Encodings by text. Windows that several texts or both uses share are encoded once."""
@@ -173,14 +188,15 @@ def load_encoder(
 ) -> tuple[Encoder, str]:
     """The encoder called `name` and what to call it in a signature. The last one loaded is kept for the next metric."""
     if name == "builtin":
-        from tunesmith.models.builtin import encoder_folder
+        from tunesmith.models.builtin import ENCODER_SHA256, encoder_folder
 
-        folder, shown = encoder_folder(), "all-MiniLM-L6-v2"
+        folder, shown, sha256 = encoder_folder(), "all-MiniLM-L6-v2", ENCODER_SHA256
     else:
         from tunesmith.models.load import model_folder
 
-        folder, shown = model_folder(name), Path(name).name
-    return Encoder(folder, layer=layer, long_texts=long_texts, batch_size=batch_size), shown
+        folder, shown, sha256 = model_folder(name), Path(name).name, None
+    encoder = Encoder(folder, layer=layer, long_texts=long_texts, batch_size=batch_size, sha256=sha256)
+    return encoder, shown
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -7,8 +7,10 @@ files are opened where they are, and `lexnames`, which never changed since WordN
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,15 @@ PART_OF_SPEECH = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
 class WordNet:
-    """What METEOR asks of WordNet: the synsets of a word, remembered."""
+    """What METEOR asks of WordNet: the synsets of a word, remembered. The files are read at the first question."""
 
-    def __init__(self, reader: Any) -> None:
-        self.version: str = reader.get_version()
-        self.synsets = lru_cache(maxsize=2**17)(reader.synsets)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.version = _version(folder)
+
+    @cached_property
+    def synsets(self) -> Callable[[str], list[Any]]:
+        return lru_cache(maxsize=2**17)(_open_reader(self.folder).synsets)
 
 
 def find_wordnet() -> Path | None:
@@ -74,7 +80,7 @@ def open_wordnet(place: str) -> WordNet | None:
             where=str(folder),
             do="name the folder that holds index.noun and data.noun, or set score.wordnet to auto or off",
         )
-    return _read_wordnet(folder)
+    return _wordnet(folder)
 
 
 def _has_files(folder: Path) -> bool:
@@ -82,7 +88,19 @@ def _has_files(folder: Path) -> bool:
 
 
 @cache
-def _read_wordnet(folder: Path) -> WordNet:
+def _wordnet(folder: Path) -> WordNet:
+    return WordNet(folder)
+
+
+def _version(folder: Path) -> str:
+    """The version in the licence that each data file begins with."""
+    with (folder / "data.adj").open(encoding="utf8") as file:
+        head = "".join(line for _, line in zip(range(30), file, strict=False))
+    found = re.search(r"WordNet (\d+\.\d+) Copyright", head)
+    return found[1] if found else "unknown"
+
+
+def _open_reader(folder: Path) -> Any:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk.data import PathPointer, SeekableUnicodeStreamReader
 
@@ -111,7 +129,7 @@ def _read_wordnet(folder: Path) -> WordNet:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that other languages are not available
-        return WordNet(Reader(Place(folder), None))
+        return Reader(Place(folder), None)
 
 
 def _lexnames() -> bytes:
