@@ -75,6 +75,7 @@ class _Unit:
     end: int
     cost: int
     """In quarter tokens."""
+    opens_paragraph: bool = False
 
 
 @dataclass(slots=True)
@@ -100,8 +101,11 @@ def _sections(text: str, budget: int) -> list[_Section]:
         if (heading := _HEADING.match(text, start, end)) and end - start < 500:
             sections.append(_Section(heading[1].strip(), start, []))
             continue
+        opens = start < 3 or (text[start - 2 : start] == "\n\n" and text[start - 3] != ":")
         for span in sentence_spans(text, start, end):
-            sections[-1].units.extend(_fitting(text, *span, budget))
+            for unit in _fitting(text, *span, budget):
+                sections[-1].units.append(replace(unit, opens_paragraph=opens) if opens else unit)
+                opens = False
     return [section for section in sections if section.units]
 
 
@@ -231,16 +235,16 @@ def _pack(units: Sequence[_Unit], budget: int) -> list[list[_Unit]]:
 
 
 def _even(units: Sequence[_Unit], budget: int) -> list[list[_Unit]]:
-    """The units in two parts within the budget that differ as little as may be."""
+    """The units in two parts within the budget: at the border of a paragraph unless that is very uneven."""
     total = sum(unit.cost for unit in units)
     head = 0
-    best: tuple[int, int] | None = None
+    best: tuple[float, int] | None = None
     for index, unit in enumerate(units[:-1], start=1):
         head += unit.cost
         if head <= budget and total - head <= budget:
-            difference = abs(total - 2 * head)
-            if best is None or difference < best[0]:
-                best = (difference, index)
+            badness = abs(total - 2 * head) + (0 if units[index].opens_paragraph else total / 2)
+            if best is None or badness < best[0]:
+                best = (badness, index)
     if best is None:
         raise AssertionError("two passages within the budget can be parted where they met")
     return [list(units[: best[1]]), list(units[best[1] :])]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from tunesmith.read.blocks import Block
+from tunesmith.read.markdown import drop_comments
 
 _SKIPPED = {
     "script", "style", "template", "noscript", "nav", "footer", "aside", "form", "button", "select", "iframe", "svg",
@@ -35,9 +36,25 @@ class HtmlContent:
 def parse_html(text: str) -> HtmlContent:
     """Headings, paragraphs, entries of lists and rows of tables; scripts, styles, navigation and footers dropped."""
     parser = _Reader()
-    parser.feed(text)
+    parser.feed(_plain_tags_only(text))
     parser.close()
+    if parser.unclosed:  # A navigation that never ends must not swallow the page.
+        without = re.sub(rf"<{parser.unclosed}\b[^<>]*>", "", text, flags=re.I)
+        if without != text:
+            return parse_html(without)
     return parser.finish()
+
+
+_DECLARATION = re.compile(r"<[!?][^<>]*>")
+_NO_TAG = re.compile(
+    r"<(?!/?[A-Za-z][^<>]*>)(?!/?[A-Za-z](?:[^<>\"']*(?:\"[^\"]{0,300}\"|'[^']{0,300}')){1,8}[^<>\"']*>)"
+)
+
+
+def _plain_tags_only(text: str) -> str:
+    """Without comments and declarations, and with every `<` that opens no tag escaped: the parser needs time that
+    grows with the square of their number otherwise."""
+    return _NO_TAG.sub("&lt;", _DECLARATION.sub("", drop_comments(text)))
 
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{2,40})", re.I)
@@ -62,6 +79,11 @@ class _Reader(HTMLParser):
         self._in_pre = False
         self._heading = 0
         self._item_depth = 0
+
+    @property
+    def unclosed(self) -> str | None:
+        """The skipped element that was still open at the end of the page."""
+        return self._skipping[0] if self._skipping else None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._skipping:

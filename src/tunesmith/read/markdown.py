@@ -11,7 +11,6 @@ from tunesmith.read.plain import mark_broken_words, normalise_lines
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _FRONT_TITLE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.M | re.I)
-_COMMENT = re.compile(r"<!--.*?-->", re.S)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+|$)(.*?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
@@ -21,17 +20,20 @@ _ORDERED = re.compile(r"^[ \t]*(\d{1,9}[.)])[ \t]+")
 _QUOTE = re.compile(r"^ {0,3}>[ \t]?")
 _TABLE_RULE = re.compile(r"^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _LINK_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[ \t]*\S+")
-_IMAGE = re.compile(r"!\[([^\]]*)\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\]\n]*\])")
+# Every inner part has a limit, so that openers without an end cost no more than they are long.
+_IMAGE = re.compile(r"!\[([^\[\]\n]{0,500})\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\]\n]*\])")
 _LINK = re.compile(r"\[([^\[\]]+)\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\]\n]*\])")
-_FOOTNOTE_MARK = re.compile(r"\[\^[^\]\n]+\]:?")
+_FOOTNOTE_MARK = re.compile(r"\[\^[^\[\]\n]{1,100}\]:?")
 _AUTOLINK = re.compile(r"<((?:https?|mailto):[^<>\s]+)>")
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>\n]*)?/?>")
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_STRONG = re.compile(
+    r"\*\*(?=\S)((?:[^*]|\*(?!\*)){1,2000})(?<=\S)\*\*|__(?=\S)((?:[^_]|_(?!_)){1,2000})(?<=\S)__"
+)
 _EMPHASIS = re.compile(
     r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])|(?<![\w_])_(?=\S)([^_\n]+?)(?<=\S)_(?![\w_])"
 )
-_STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
-_CODE = re.compile(r"(`+)(.+?)\1")
+_STRUCK = re.compile(r"~~(?=\S)([^~]{1,2000})(?<=\S)~~")
+_CODE = re.compile(r"(?<!`)(`{1,3})(?!`)([^\n]{1,500}?)(?<!`)\1(?!`)")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
@@ -43,8 +45,18 @@ def parse_markdown(text: str) -> tuple[list[Block], str | None]:
         found = _FRONT_TITLE.search(front[1])
         title = found[1] if found else None
         text = text[front.end() :]
-    lines = _COMMENT.sub("", text).split("\n")
+    lines = drop_comments(text).split("\n")
     return list(_parse_lines(lines)), title
+
+
+def drop_comments(text: str) -> str:
+    """HTML comments taken out; one that never ends is left as it is."""
+    kept: list[str] = []
+    position = 0
+    while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept.append(text[position:start])
+        position = end + len("-->")
+    return "".join([*kept, text[position:]])
 
 
 def _parse_lines(lines: Sequence[str]) -> Iterator[Block]:
@@ -135,7 +147,7 @@ def inline_text(text: str) -> str:
     text = _FOOTNOTE_MARK.sub("", _IMAGE.sub("", text))
     for _ in range(2):  # A link may stand in an emphasis, and an emphasis in a link.
         text = _LINK.sub(r"\1", text)
-        text = _STRONG.sub(r"\2", text)
+        text = _STRONG.sub(lambda match: match[1] or match[2], text)
         text = _EMPHASIS.sub(lambda match: match[1] or match[2], text)
     text = _STRUCK.sub(r"\1", text)
     text = html.unescape(_TAG.sub("", text))
