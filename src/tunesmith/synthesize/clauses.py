@@ -17,7 +17,7 @@ Span = tuple[int, int]
 """Words [first, end) of a sentence."""
 
 SUBORDINATORS = frozenset("because although though while whereas if when unless until whenever wherever once".split())
-MAYBE_SUBORDINATORS = frozenset("since as so before after where for".split())
+MAYBE_SUBORDINATORS = frozenset("since as so before after for".split())
 _STOPS = frozenset({",", ";", ":", "(", ")", "—", "–", "--", "and", "or", "but", "than"})
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 _PARTITIVE = frozenset(
@@ -105,6 +105,10 @@ def read_clause(text: str, words: list[Word]) -> Clause | None:
     while subject_end > first and (words[subject_end - 1].tag == "RB" or words[subject_end - 1].lower in {"both", "all"}):
         subject_end -= 1
     subject = _without_parenthesis(words, (first, subject_end))
+    if fronted is not None and any(word.text == "," for word in words[first:subject_end]):
+        return None
+    if words[first].tag == "VBG" and words[first + 1].tag in {"IN", "TO"} and words[first + 1].lower != "of":
+        return None
     if subject is None or not _agrees(words, subject, words[finite]):
         return None
     verb = _main_verb(words, finite, end)
@@ -182,6 +186,9 @@ def _is_noun_here(words: list[Word], index: int, first: int | None = None) -> bo
     word, before = words[index], words[index - 1]
     if word.tag == "MD" or word.lower in BE | HAVE | DO:
         return False
+    after = words[index + 1] if index + 1 < len(words) else None
+    if not word.is_sure and after is not None and after.lower == "of":
+        return True
     if before.tag in {"DT", "PRP$", "POS", "TO"} or before.text == "-":
         return True
     if before.lower in _PREPOSITIONS or before.tag == "CC":
@@ -192,8 +199,10 @@ def _is_noun_here(words: list[Word], index: int, first: int | None = None) -> bo
         return not word.is_sure or word.verb == "VBP"
     if word.verb == "VBP":
         # `heat`, `pump`: a verb only after a plural or a coordination.
-        if first is not None and before.tag in _NOUN_TAGS and index + 1 < len(words) and subject_number(words, (first, index)) == "plural":
-            return words[index + 1].tag not in {"DT", "PRP$", "CD", "JJ", "JJR", "TO", "IN", "RB", "NNS", "VBG"} or words[first].tag == "VBG"
+        if first is not None and before.tag in _NOUN_TAGS | {"CD"} and after is not None and subject_number(words, (first, index)) == "plural":
+            if word.tag in {"VB", "VBP"} and before.tag in {"NNS", "NNPS", "CD"}:
+                return False
+            return after.tag not in {"DT", "PRP$", "PRP", "CD", "JJ", "JJR", "TO", "IN", "RB", "NNS", "VBG", "WRB"}
         plural = before.tag in {"NNS", "NNPS"} or before.lower in {"they", "we", "people"} or before.tag == "RB"
         joined = any(w.lower == "and" for w in words[max(0, index - 6) : index])
         return not (plural or joined)
@@ -209,10 +218,11 @@ def _is_last_verb(words: list[Word], index: int, end: int) -> bool:
     if words[index].verb == "VBD" and not words[index].is_sure and words[index - 1].text == ",":
         return not any(word.is_sure for word in words[index + 1 : end])
     if words[index].verb == "VBD" and words[index].tag == "VBN" and words[index + 1 : end] and words[index + 1].tag in {"IN", "TO", "RB"}:
+        # `employees trained in … and suppliers …`: a participle unless no other finite verb is left for the clause.
         for later in range(index + 2, end):
-            if words[later].text in {",", ";", ":"}:
+            if words[later].text in {";", ":"} or words[later].lower in SUBORDINATORS or words[later].tag in {"WDT", "WP"}:
                 break
-            if words[later].verb in {"VBZ", "VBP"} and not _is_noun_here(words, later, 0):
+            if (words[later].is_sure or words[later].verb in {"VBZ", "VBP"}) and not _is_noun_here(words, later, 0):
                 return False
     for later in range(index + 1, end):
         word = words[later]
@@ -234,7 +244,11 @@ def _is_last_verb(words: list[Word], index: int, end: int) -> bool:
         following = words[at] if at < end else None
         if following is None or following.tag in {".", ",", "CC", ":"} or (following.verb and following.is_sure):
             return at > index + 1 and following is None
-        return not (at > index + 1 and following.verb == "VBP")
+        if following.verb == "VBP" and at > index + 1:
+            return False
+        # `fibre boards store more heat`: the second word is the verb when it has an object of its own.
+        beyond = words[at + 1] if at + 1 < end else None
+        return not (words[index].tag == "NNS" and following.verb == "VBP" and beyond is not None and beyond.tag in {"DT", "PRP$", "CD", "JJR"})
     return True
 
 
@@ -249,6 +263,8 @@ def subject_number(words: tuple[Word, ...] | list[Word], span: Span) -> str:
         return "singular"
     if words[first].tag == "VBG" and not words[first].is_noun and any(w.tag == "DT" for w in words[first + 1 : end]):
         return "singular"
+    if opener in {"a", "an"} and not any(words[i].tag == "DT" and words[i - 1].lower in {"and", "or"} for i in range(first + 1, end)):
+        return "singular" if words[head].lower not in _PARTITIVE else "any"
     for index in range(head + 1, end):
         if words[index].lower == "and" and index + 1 < end and not _inside_prepositional(words, head, index):
             return "plural"
@@ -285,6 +301,10 @@ def head_noun(words: tuple[Word, ...] | list[Word], span: Span) -> int | None:
             continue
         if word.tag == "VBG" and index == first:
             continue
+        if word.tag in {"IN", "TO"} and found is None and not _in_number(words, index):
+            break
+        if word.tag in {"IN", "TO"} and found is None:
+            continue
         if word.tag in {"POS", "DT", "PRP$", "CD", "JJ", "JJR", "JJS", "VBN", "VBG", "RB", "CC", "VB", "VBD", "VBP", "VBZ"} and found is None:
             continue
         if word.tag == "POS" or (word.tag in {"CD"} and found is not None):
@@ -292,6 +312,10 @@ def head_noun(words: tuple[Word, ...] | list[Word], span: Span) -> int | None:
         if found is not None:
             break
     return found
+
+
+def _in_number(words: tuple[Word, ...] | list[Word], index: int) -> bool:
+    return index + 1 < len(words) and (words[index + 1].tag == "CD" or words[index + 1].lower in {"least", "most"})
 
 
 def _agrees(words: list[Word], subject: Span, finite: Word) -> bool:
@@ -401,11 +425,11 @@ def _split_rest(words: list[Word], first: int, end: int, verb_form: str) -> tupl
             opener in MAYBE_SUBORDINATORS
             and (is_comma or index > first)
             and (opener != "so" or is_comma or words[at + 1].lower == "that")
-            and _opens_clause(words, at, end)
+            and (_opens_clause(words, at, end) or (opener == "so" and is_comma and words[at + 1].tag in {"DT", "PRP", "NN", "NNS", "PRP$"}))
         ):
             cuts.append((index, "so that" if opener == "so" and words[at + 1].lower == "that" else opener))
             index = at
-        elif is_comma and (after.tag in {"WDT", "WP"} or after.lower in {"which", "who", "whose", "where"}):
+        elif is_comma and (after.tag in {"WDT", "WP"} or after.lower in {"which", "who", "whose", "whom", "where"}):
             cuts.append((index, after.lower))
             index = at
         elif is_comma and after.lower in _PREPOSITIONS and at + 1 < end and words[at + 1].lower == "which":
@@ -416,15 +440,15 @@ def _split_rest(words: list[Word], first: int, end: int, verb_form: str) -> tupl
         elif is_comma and after.tag in {"VBG"} and not _is_list(words, first, index):
             cuts.append((index, "participle"))
         elif opener in {"and", "but", "or", "yet", "nor"} and (opener != "or" or is_comma):
-            kind = _coordinates(words, at, end, verb_form)
-            if kind == "subject" or (kind == "verb" and not seen_relative):
+            kind = _coordinates(words, first, at, end, verb_form)
+            if kind is not None and (not seen_relative or (kind == "subject" and is_comma)):
                 cuts.append((index, opener))
                 index = at
-            elif kind == "verb":
+            elif kind is not None:
                 is_ambiguous = True
         elif is_comma and not _lists_on(words, at, end) and _opens_clause(words, at - 1, end):
             cuts.append((index, "and"))
-        elif word.tag in {"WDT", "WP"} or lower == "that":
+        elif word.tag in {"WDT", "WP", "WRB"} or lower in {"that", "whether"}:
             seen_relative = True
         index += 1
     tails = []
@@ -448,14 +472,14 @@ def _opens_clause(words: list[Word], at: int, end: int) -> bool:
             is_verb = word.is_sure or word.tag in {"VBZ", "VBD", "VBP"} or before.tag == "PRP"
             if is_verb or (word.tag == "VB" and before.tag in {"NNS", "CD", "NNPS"}):
                 return True
-        if word.tag in {"WDT", "WP"} or word.lower in SUBORDINATORS:
+        if word.tag in {"WDT", "WP"} or word.lower in SUBORDINATORS or word.lower in {"that", "so", "where"}:
             return False
         seen_noun = seen_noun or word.tag in _NOUN_TAGS | {"PRP", "DT", "CD"}
         index += 1
     return False
 
 
-def _coordinates(words: list[Word], at: int, end: int, verb_form: str) -> str | None:
+def _coordinates(words: list[Word], first: int, at: int, end: int, verb_form: str) -> str | None:
     """What `and` joins: `verb` (same subject), `subject` (a new clause), or `None` (words or phrases)."""
     index = at + 1
     while index < end and (words[index].tag == "RB" or words[index].lower == "then"):
@@ -463,15 +487,24 @@ def _coordinates(words: list[Word], at: int, end: int, verb_form: str) -> str | 
     if index >= end:
         return None
     word = words[index]
-    if word.verb and (word.is_sure or word.verb == verb_form or (verb_form == "MD" and word.verb == "VBP" and word.tag == "VB")) and (
-        word.tag != "NNS" or word.is_sure or (index + 1 < end and words[index + 1].tag in {"DT", "PRP$", "PRP", "CD", "IN", "JJ"})
-    ):
-        if word.tag in {"NN"} and word.verb == "VBP" and verb_form != "VBP":
-            return None
-        return "verb"
-    if word.tag in {"VBZ", "VBD"}:
+    following = words[index + 1] if index + 1 < end else None
+    takes = following is not None and following.tag in {"DT", "PRP$", "PRP", "CD", "IN", "TO", "RB", "JJ", "NNS"} and following.lower != "of"
+    if word.verb and (word.is_sure or (word.verb == verb_form and (takes or word.tag == verb_form))):
+        # `to monitor and evaluate`: the base form goes on with an infinitive, not with the main verb.
+        in_infinitive = word.verb == "VBP" and not word.is_sure and _has_infinitive(words, first, at)
+        return None if in_infinitive else "verb"
+    if verb_form == "MD" and word.verb == "VBP" and word.tag == "VB":
+        return None if _has_infinitive(words, first, at) else "verb"
+    if word.tag in {"VBZ", "VBD"} and takes:
         return "verb"
     return "subject" if _opens_clause(words, at, end) else None
+
+
+def _has_infinitive(words: list[Word], first: int, end: int) -> bool:
+    """True when a verb form stands there that a base form can be joined to."""
+    return any(
+        words[i].tag in {"MD", "VBG"} or (words[i].tag == "TO" and i + 1 < end and words[i + 1].tag == "VB") for i in range(first, end)
+    )
 
 
 def _lists_on(words: list[Word], at: int, end: int) -> bool:

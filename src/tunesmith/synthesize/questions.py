@@ -57,6 +57,8 @@ def pieces(clause: Clause) -> tuple[str, list[Piece]]:
         )):
             is_absorbed = True
         splits = word.lower in _SPLITTERS and word.tag in {"IN", "TO"} and not _joins_numbers(words, index)
+        if splits and index + 1 < end and words[index + 1].tag in {"WDT", "WP", "WRB"}:
+            splits, is_absorbed = False, True
         # "from 80 to 40", "between 20 and 70" are one phrase.
         if splits and word.lower == "to" and opener == "from":
             splits = False
@@ -91,6 +93,8 @@ def _joins_numbers(words: tuple[Word, ...], index: int) -> bool:
     if lower in {"about", "around", "over", "under", "above", "below"}:
         counted = after.tag == "CD" or after.lower in {"half", "a"} and index + 2 < len(words) and words[index + 2].lower in {"quarter", "third", "half"}
         return counted and (before is None or before.tag not in {"NN", "NNS", "NNP"} or lower == "about")
+    if lower == "at":
+        return after.lower in {"least", "most"}
     if lower == "as":
         return after.lower in {"much", "many", "large", "high", "low", "little", "few", "well", "long"} or (
             before is not None and before.lower in {"much", "many", "such", "well", "large", "long", "high"}
@@ -122,7 +126,12 @@ def as_answer(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+_LOOSE = re.compile(r"[\s,]*\b(?:simply|mainly|partly|especially|particularly|primarily|only|just|for example|for instance)?[\s,]*(?=\?$)")
+
+
 def tidy(text: str) -> str:
+    """Plain spaces; no comma or loose adverb before a question mark."""
+    text = _LOOSE.sub("", " ".join(text.split())) if text.endswith("?") else text
     text = re.sub(r"\s+([,.;:!?)])", r"\1", " ".join(text.split()))
     return re.sub(r"\(\s+", "(", text)
 

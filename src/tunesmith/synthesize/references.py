@@ -47,13 +47,14 @@ def resolve(clause: Clause, memory: Memory, *, is_new_paragraph: bool) -> Statem
     is_person = _is_person(clause)
     named: str | None = None
     if opener.tag == "PRP" and end - first == 1:
-        named = _named_by_pronoun(opener.lower, memory)
+        # After `When the water is cooled,` the pronoun means the water.
+        named = None if clause.fronted_clause else _named_by_pronoun(opener.lower, memory)
         is_person = memory.is_person and named is not None
         number = memory.number
     elif opener.lower in _POINTING or opener.tag == "PRP$" or any(word.lower in {"this", "these", "those", "such", "our", "we", "us"} for word in words[first:end]):
         named = None
     elif opener.lower == "the":
-        named = _named_in_full(words, clause.subject, phrase, memory)
+        named = _named_in_full(words, clause.subject, phrase, memory, introduces=_introduces(clause))
     else:
         named = phrase
     if named is not None and re.search(r"\b(?:its|their|his|her|it|them)\b", named):
@@ -61,7 +62,7 @@ def resolve(clause: Clause, memory: Memory, *, is_new_paragraph: bool) -> Statem
     _remember(clause, named, number, is_person, memory)
     if named is None:
         return None
-    return Statement(clause, named, is_person)
+    return Statement(clause, named, is_person, acts(clause))
 
 
 def _named_by_pronoun(pronoun: str, memory: Memory) -> str | None:
@@ -76,7 +77,7 @@ def _named_by_pronoun(pronoun: str, memory: Memory) -> str | None:
     return memory.subject if fits.get(pronoun) else None
 
 
-def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Memory) -> str | None:
+def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Memory, *, introduces: bool) -> str | None:
     """`the layer` -> the phrase that introduced it; a phrase with words of its own stays as it is."""
     first, end = span
     head = head_noun(words, span)
@@ -93,8 +94,13 @@ def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Mem
         return None if leans else phrase
     if said_more:
         return None if end - head == 1 else phrase
-    known = memory.phrases.get(noun)
-    return known
+    if noun in memory.phrases:
+        return memory.phrases[noun]
+    return phrase if introduces or _MACHINE.fullmatch(noun) else None
+
+
+_MACHINE = re.compile(r"(?!customer|manager|consumer|director|parameter|researcher|operator|character|professor|minister|producer)\w{5,}(?:[cstd]or|ers?|[bg]erant|nsate|stat|meter)")
+"""`The compressor`, `the thermostat`: nouns so special that a passage about them has one."""
 
 
 def _is_ordinal(word: Word) -> bool:
@@ -146,10 +152,46 @@ def _leaves_subject_clear(clause: Clause) -> bool:
     return other != wanted
 
 
+def _introduces(clause: Clause) -> bool:
+    """True for `The spacer is the bar that …`: a definition names its subject itself."""
+    first, end = clause.rest
+    words = clause.words
+    return (
+        clause.is_copula
+        and first < end
+        and words[first].lower in {"a", "an", "the", "any"}
+        and any(word.tag == "WDT" or word.lower in {"of", "with"} for word in words[first:end])
+    )
+
+
+_TITLES = frozenset("dr mr mrs ms professor prof. sir lord lady president minister king queen prince princess dr. mr. mrs. ms.".split())
+_WHO = frozenset(
+    "manager director executive employee leader practitioner stakeholder customer consumer investor shareholder supplier operator owner manufacturer engineer"
+    " people person government committee commission council company business enterprise firm corporation organisation organization ministry agency parliament"
+    " panel scientist researcher author expert user worker citizen household fitter sweep installer architect builder planner official regulator ceo"
+    " decision-maker policymaker utility bank nation country city municipality association industry team party technician plumber designer doctor resident adult analyst parent patient student teacher child provider producer director member tenant landlord farmer".split()
+)  # fmt: skip
+
+
+def acts(clause: Clause) -> bool:
+    """True when the subject is somebody, one or many: such a subject is asked for with `who`."""
+    head = head_noun(clause.words, clause.subject)
+    if head is None:
+        return False
+    joined = [word for word in clause.words[head : clause.subject[1]] if word.is_noun] if "and" in clause.slice(clause.subject).split() else []
+    for noun in (word.lower for word in (clause.words[head], *joined)):
+        singular = noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")
+        if noun in _WHO or singular in _WHO:
+            return True
+    return False
+
+
 def _is_person(clause: Clause) -> bool:
-    """A name of two or three capitalised words that does what people do."""
+    """A name of two or three capitalised words that does what people do, or one with a title."""
     words = clause.words
     span = range(*clause.subject)
+    if words[clause.subject[0]].lower in _TITLES and len(span) > 1:
+        return True
     names = [words[index] for index in span if words[index].tag == "NNP"]
     if len(names) != len(span) and not all(words[index].tag == "NNP" or words[index].lower in {"von", "van", "de", "and", "di"} for index in span):
         return False

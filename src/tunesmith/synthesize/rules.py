@@ -39,7 +39,8 @@ class Statement:
     subject: str
     """The subject as it goes into a question: resolved, with a small first letter where it is no name."""
     is_person: bool = False
-    title: str = ""
+    is_actor: bool = False
+    """True for people and organisations: `who`, not `what`."""
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -93,15 +94,25 @@ def ask(statement: Statement) -> list[Draft]:
     """All questions worth asking about the statement, the best first; at most one for each answer."""
     found: list[Draft] = []
     answers: set[str] = set()
+    if _OF_THE_TEXT.search(statement.subject):
+        return found
     for rule in RULES:
         for draft in rule(statement):
             draft = Draft(draft.rule, tidy(draft.question), as_answer(tidy(draft.answer)))
             key = re.sub(r"\W+", " ", draft.answer.lower()).strip()
-            if key in answers or not reads_well(draft):
+            if key in answers or not reads_well(draft) or any(_repeats(key, earlier) for earlier in answers):
                 continue
             answers.add(key)
             found.append(draft)
     return found
+
+
+_OF_THE_TEXT = re.compile(r"\b(?:part|section|chapter|figure|table|annex|appendix|paper|article|page|paragraph)s?\b(?! of the (?!report|roadmap|document|paper))", re.IGNORECASE)
+
+
+def _repeats(answer: str, earlier: str) -> bool:
+    """True when a number that was asked for already is the core of the answer."""
+    return answer.startswith(earlier) and bool(re.search(r"\d", earlier))
 
 
 # --- what reads well ------------------------------------------------------------------------------------------------
@@ -109,8 +120,13 @@ def ask(statement: Statement) -> list[Draft]:
 _ANAPHORA = re.compile(
     r"\b(?:this|these|those|such|there|here|another|others?|the (?:same|other|former|latter|above|following)|mentioned|aforementioned|we|our|us|you|your|I|my)\b",
 )
-_PRONOUN = re.compile(r"\b(?:it|they|them|he|she|him|his|hers|one|its|their|itself|themselves)\b", re.IGNORECASE)
-_BAD_END = re.compile(r"\b(?:the|a|an|and|or|of|in|on|at|by|for|to|with|from|into|as|than|that|which|its|their|is|are|be)[?.]?$", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:it|they|them|he|she|him|his|hers|its|their|itself|themselves)\b", re.IGNORECASE)
+_BAD_END = re.compile(r"\b(?:how|when|where|why|whether|if|what|very|so|such|not|more|most|both|the|a|an|and|or|of|in|on|at|by|for|to|with|from|into|as|than|that|which|its|their|is|are|be)[?.]?$", re.IGNORECASE)
+_VAGUE = re.compile(
+    r"^(?:(?:less|more|fewer|further|better|larger|smaller|higher|lower) (?!than\b)(?!.*\bthan\b)|(?:many|several|some|various|most|numerous|certain) [\w-]+( [\w-]+)?\.$|(?:its|their|his|her) )",
+    re.IGNORECASE,
+)
+_LEANING_REASON = re.compile(r"^(?:Because|Since|So that|If|When) (?:that|this|these|those|such|there|one|he|she)\b(?! \w+ (?:is|are)\b)")
 _BAD_START = re.compile(r"^(?:and|or|but|of|than|which|that|who|whom|it|they|he|she|them|him|this|these|those|such|there|not|no longer)\b", re.IGNORECASE)
 _GOVERNED_END = re.compile(r"\b(?:of|in|on|at|by|for|to|with|from|into|as)\?$")
 
@@ -118,12 +134,20 @@ _GOVERNED_END = re.compile(r"\b(?:of|in|on|at|by|for|to|with|from|into|as)\?$")
 def reads_well(draft: Draft) -> bool:
     question, answer = draft.question, draft.answer
     n_question, n_answer = len(question.split()), len(answer.split())
-    if not 4 <= n_question <= 24 or not 1 <= n_answer <= 45 or len(question) > 180:
+    if not (3 if draft.rule == "definition" else 4) <= n_question <= 24 or not 1 <= n_answer <= 45 or len(question) > 180:
         return False
     body = question.rstrip("?")
-    if _ANAPHORA.search(body) or _ANAPHORA.search(answer.split(",")[0] if draft.rule == "definition" else answer):
+    if _ANAPHORA.search(body) or _ANAPHORA.search(re.sub(r"\b(?:another|the same|own|those (?:of|that)|here|there)\b", "", answer) if draft.rule == "definition" else answer):
         return False
     if _BAD_END.search(answer) or _BAD_START.search(answer) or (_BAD_END.search(body) and not _GOVERNED_END.search(question)):
+        return False
+    if _VAGUE.match(answer) or re.search(r"\b(?:it|them|him)\b", body):
+        return False
+    if _LEANING_REASON.match(answer) or re.search(r"\bnot only\b|\bbut also\b|for example|for instance|e\.g\.|i\.e\.", question + answer):
+        return False
+    if re.search(r", (?:and|but|so|or|yet) ", question) or re.search(r" but (?:they|it|he|she|also)\b", answer):
+        return False
+    if re.search(r"\b(?:in|of|below|above|at|by|for|with|from|to|on|under) that [a-z]+", question + " " + answer):
         return False
     if question.count(",") > 2 or any(char in question for char in ';:"“”[]=|→•') or ".." in question:
         return False
@@ -223,8 +247,8 @@ def _is_simple(statement: Statement) -> bool:
 # --- definitions ----------------------------------------------------------------------------------------------------
 
 _NO_DEFINITION = frozenset(
-    "reason result example problem question thing way case part drawback advantage disadvantage consequence aim exception answer fact sign step key"
-    " reference defect matter difference same one issue goal objective task".split()
+    "reason result example problem question thing way case drawback advantage disadvantage consequence aim exception answer fact sign step key"
+    " reference defect matter same issue goal objective task".split()
 )  # fmt: skip
 
 
@@ -244,6 +268,16 @@ def definition(statement: Statement) -> Iterator[Draft]:
     if head is None or subject_head is None or words[head].lower in _NO_DEFINITION or words[subject_head].lower in _NO_DEFINITION:
         return
     if end - first < 4 or clause.subject[1] - clause.subject[0] > 8 or statement.subject.startswith(("every ", "each ", "most ", "many ", "some ")):
+        return
+    in_subject = words[clause.subject[0] : clause.subject[1]]
+    if any(word.tag in {"WDT", "WP"} for word in in_subject) or in_subject[-1].tag == "VBN":
+        return
+    if words[clause.subject[0]].tag == "VBG" and not words[clause.subject[0]].is_noun or (
+        words[head].lower == words[subject_head].lower and not any(word.tag in {"WDT", "WP"} for word in words[head + 1 : end])
+    ):
+        return
+    leans = words[clause.subject[0]].lower == "the" and clause.subject[1] > subject_head + 1
+    if leans and words[first].lower != "the":
         return
     if _is_superlative(words, first, head):
         yield from _superlative(statement, first, head)
@@ -314,6 +348,8 @@ def reason(statement: Statement) -> Iterator[Draft]:
         if tail.first != clause.rest[1] and tail.first != clause.rest[1] + 1:
             break
         if tail.word in {"because", "since", "so that"}:
+            if clause.is_copula and (tail.word == "so that" or any(word.tag in {"WDT", "WP"} for word in clause.words[clause.rest[0] : clause.rest[1]])):
+                break
             if tail.word == "since" and _speaks_of_time(clause, tail.first, tail.end):
                 break
             text = clause.slice((tail.first, _reason_end(clause, tail.first)))
@@ -343,12 +379,14 @@ def _reason_end(clause: Clause, first: int) -> int:
 
 def manner(statement: Statement) -> Iterator[Draft]:
     """S V O by doing X -> How does S V O?"""
-    if not _is_simple(statement) or statement.clause.fronted_clause:
-        return
     clause = statement.clause
+    if not _is_simple(statement) or clause.fronted_clause or clause.is_copula:
+        return
     particle, parts = pieces(clause)
     for index, part in enumerate(parts):
         first, end = part.span
+        if part.opener and any(word.tag == "VBG" for word in clause.words[clause.rest[0] : first]):
+            return
         if part.opener != "by" or part.is_absorbed or first + 1 >= end:
             continue
         following = clause.words[first + 1]
@@ -368,11 +406,7 @@ def purpose(statement: Statement) -> Iterator[Draft]:
         return
     _, parts = pieces(clause)
     if parts and parts[0].opener in {"to do", "for"} and clause.words[clause.finite].lower in {"is", "are", "can"}:
-        subject = statement.subject
-        verb = clause.words[clause.verb].text
-        answer = _rest(statement)
-        yield Draft("purpose", _with_front(statement, inverted(clause, f"What {subject}", "")) + "?" if False else f"What {inverted(clause, subject, 'for')}?", answer)
-        del verb
+        yield Draft("purpose", f"What {inverted(clause, statement.subject, 'for')}?", _rest(statement))
 
 
 def effect(statement: Statement) -> Iterator[Draft]:
@@ -389,11 +423,11 @@ def effect(statement: Statement) -> Iterator[Draft]:
             yield Draft("reason", _question(statement, "Why", _rest(statement)), condition)
         return
     for tail in clause.tails:
-        if tail.word in {"when", "if"} and tail.first in {clause.rest[1], clause.rest[1] + 1}:
+        if tail.word == "when" and tail.first in {clause.rest[1], clause.rest[1] + 1}:
             last = tail is clause.tails[-1]
             condition = clause.slice((tail.first, tail.end))
             if last and not _PRONOUN.search(condition) and _is_simple(statement) and not clause.is_copula and not clause.is_ambiguous:
-                yield Draft("condition", _question(statement, f"{tail.word.capitalize()}" if False else "When", _rest(statement)), condition)
+                yield Draft("condition", _question(statement, "When", _rest(statement)), condition)
             return
 
 
@@ -492,8 +526,10 @@ def measured_phrase(statement: Statement) -> Iterator[Draft]:
 def _measured_head(part: Piece, text: str) -> str | None:
     opener = part.opener
     inside = text.split(" ", 1)[1] if " " in text else ""
-    if opener == "at" and re.fullmatch(rf"{QUANTITY} ?(?:°\s?[CF]|degrees?(?: Celsius| Fahrenheit)?)(?: or (?:more|less))?", inside):
+    if opener == "at" and re.fullmatch(rf"{QUANTITY} ?(?:°\s?[CF]|degrees? (?:Celsius|Fahrenheit))(?: or (?:more|less))?", inside):
         return "At what temperature"
+    if opener == "at" and re.fullmatch(rf"{QUANTITY} degrees", inside):
+        return "At how many degrees"
     match = re.fullmatch(rf"an? (?:average |mean |constant |maximum |minimum )?(?P<noun>[a-z-]+) of {QUANTITY}(?: ?{_UNITS})?", inside)
     if match and match["noun"] in _MEASURE_NOUNS:
         return f"{opener.capitalize()} what {match['noun']}"
@@ -524,7 +560,7 @@ def subject_amount(statement: Statement) -> Iterator[Draft]:
         yield Draft("share", f"What percentage of {match['what']} {verb}?", match["amount"])
     elif match := _SUBJECT_FRACTION.match(statement.subject):
         yield Draft("share", f"What share of {match['what']} {_singular(verb)}?", match["amount"])
-    elif (match := _SUBJECT_COUNT.match(statement.subject)) and not re.match(rf"{_UNITS}\b", match["what"]) and "one" not in match["amount"].lower():
+    elif (match := _SUBJECT_COUNT.match(statement.subject)) and not re.match(rf"(?:{_UNITS}|quarters|thirds|fifths)\b", match["what"]) and "one" not in match["amount"].lower():
         yield Draft("count", f"How many {match['what']} {verb}?", match["amount"])
 
 
@@ -594,7 +630,7 @@ def where(statement: Statement) -> Iterator[Draft]:
 
 _ADVERBIAL = frozenset("through across into onto during from over under without within until by after before since towards upon throughout via".split())
 _UNSURE = frozenset({"with", "to", "as", "than", "per", "like", "despite"})
-_WEAK_VERBS = frozenset("be have do make take get become remain seem appear mean tell say show go come play let".split())
+_WEAK_VERBS = frozenset("be have do make take get become remain seem appear tell say show go come play let".split())
 
 
 def who_or_what(statement: Statement) -> Iterator[Draft]:
@@ -604,15 +640,18 @@ def who_or_what(statement: Statement) -> Iterator[Draft]:
         return
     rest = _rest(statement).rstrip(" ,")
     n_subject = len(statement.subject.split())
-    if n_subject > 8 or clause.is_copula or clause.base in {"be", "have", "need", "become", "remain"} or len(rest.split()) < 3:
+    if n_subject > 8 or clause.is_copula or clause.base in {"be", "do", "have", "need", "become", "remain"} or len(rest.split()) < 3:
         return
     if re.match(r"(?:the|most|many|some|several|each|every|any|all|no|both|few|a few|more|less|fewer|rising|people|someone)\b", statement.subject) and not statement.is_person:
         return
     if re.match(QUANTITY + r"\b", statement.subject, re.IGNORECASE) and re.match(r"\d|" + _NUMBER_WORD, statement.subject):
         return
-    if _PRONOUN.search(rest) or clause.words[clause.finite].tag == "MD":
+    if _PRONOUN.search(rest) or clause.words[clause.finite].tag == "MD" or clause.words[clause.rest[0]].lower in {"that", "how", "whether"}:
         return
-    who = "Who" if statement.is_person else "What"
+    words = clause.words[clause.subject[0] : clause.subject[1]]
+    if not statement.is_person and not statement.is_actor and clause.words[clause.finite].verb == "VBD" and not clause.is_passive and all(w.tag == "NNP" for w in words):
+        return
+    who = "Who" if statement.is_person or statement.is_actor else "What"
     yield Draft("subject", f"{who} {predicate(clause, _with_front(statement, rest))}?", statement.subject)
 
 
@@ -622,7 +661,9 @@ def object_of(statement: Statement) -> Iterator[Draft]:
     if not _is_simple(statement) or clause.fronted_clause or clause.is_copula or clause.is_passive or clause.is_ambiguous:
         return
     particle, parts = pieces(clause)
-    if not parts or parts[0].opener or parts[0].is_absorbed or clause.base in _WEAK_VERBS - {"have"}:
+    if not parts or parts[0].opener or parts[0].is_absorbed or clause.base in _WEAK_VERBS - {"have"} | {"lie", "stand", "sit", "stay", "last"}:
+        return
+    if clause.base == "have" and clause.words[clause.finite].tag == "MD" and clause.words[clause.finite].lower not in {"must", "should"} or (clause.base == "have" and clause.verb != clause.finite):
         return
     words = clause.words
     first, end = parts[0].span
@@ -633,16 +674,27 @@ def object_of(statement: Statement) -> Iterator[Draft]:
         return
     if any(word.tag in {"MD", "WRB"} or word.lower in {"whether", "how", "what", "that"} and word.tag == "IN" for word in words[first:end]):
         return
-    answer_end, kept = end, []
+    cut = _trailing(clause, first, end)
+    kept: list[Span] = [(cut, end)] if cut < end else []
+    answer_end = cut
+    if kept and parts[1:] and parts[1].opener in {"of", "for", "between"}:
+        return
     for part in parts[1:]:
+        if not part.is_absorbed and _is_name_or_date(clause, part):
+            kept.append(part.span)
+            continue
         if part.opener in _UNSURE and not part.is_absorbed:
             if part.opener == "to" and clause.base in {"give", "bring", "supply", "send", "transfer", "add", "pass", "link", "connect"}:
                 kept.append(part.span)
                 continue
             return
-        if part.is_absorbed or (part.opener not in _ADVERBIAL and part.opener != "to do" and not kept):
+        if part.is_absorbed and kept:
+            kept.append(part.span)
+        elif part.is_absorbed or (part.opener not in _ADVERBIAL and part.opener != "to do" and not kept):
             answer_end = part.span[1]
         elif part.opener == "to do":
+            if any(word.tag == "VBG" for word in words[first : part.span[0]]):
+                return
             if clause.base in {"allow", "enable", "help", "require", "encourage", "use", "cause", "need"}:
                 return
             kept.append(part.span)
@@ -652,6 +704,27 @@ def object_of(statement: Statement) -> Iterator[Draft]:
     if _PRONOUN.search(tail):
         return
     yield Draft("object", _question(statement, "What", tail), clause.slice((first, answer_end)).rstrip(" ,"))
+
+
+_ADVERB_END = re.compile(
+    r"\b(?:every (?:\w+ )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)|(?:once|twice|(?:\w+ to )?\w+ times) an? (?:day|week|month|year)|long ago|outdoors|indoors|altogether|together|directly"
+    r"|upwards|downwards|inwards|outwards|all year|each (?:day|year)|per (?:day|year)|an? (?:day|year|hour))$"
+)
+
+
+def _trailing(clause: Clause, first: int, end: int) -> int:
+    """Where the object ends and an adverbial begins: `propane units | outdoors`, `the rod | every two years`."""
+    for cut in range(first + 1, end):
+        if _ADVERB_END.fullmatch(clause.slice((cut, end))):
+            return cut
+    return end
+
+
+def _is_name_or_date(clause: Clause, part: Piece) -> bool:
+    first, end = part.span
+    text = clause.slice((first + 1, end)).strip(" ,")
+    named = all(word.tag in {"NNP", "NNPS", ",", "DT"} for word in clause.words[first + 1 : end])
+    return part.opener in {"in", "on", "at"} and (bool(_DATE.match(text)) or (named and part.opener in {"in", "at"}))
 
 
 def governed(statement: Statement) -> Iterator[Draft]:
@@ -680,20 +753,59 @@ def governed(statement: Statement) -> Iterator[Draft]:
     yield Draft("governed", _question(statement, "What", f"{adverbs} {words[start].lower}"), answer)
 
 
-def duty(statement: Statement) -> Iterator[Draft]:
-    """Logs must be stored under a roof -> What must be done with … is clumsy: only active sentences with must, should, need to."""
+_AIMS = frozenset("purpose aim goal mission objective role task function intention job".split())
+
+
+def aim(statement: Statement) -> Iterator[Draft]:
+    """The aim of X is to do Y -> What is the aim of X?"""
     clause = statement.clause
     words = clause.words
-    if words[clause.finite].lower not in {"must", "should"} or clause.is_passive or clause.is_negative or _cannot_stand(statement) or clause.fronted_clause:
+    first, end = clause.rest
+    head = head_noun(words, clause.subject)
+    if not clause.is_copula or not _is_simple(statement) or first + 2 >= end or head is None:
         return
-    if clause.base in {"be", "have"} or clause.is_ambiguous:
+    opens = words[first].lower == "to" and words[first + 1].tag in {"VB", "NN", "VBP"}
+    if opens and words[head].lower.removesuffix("s") in _AIMS and clause.subject[1] > head + 1:
+        yield Draft("aim", f"What {inverted(clause, statement.subject, _fronted(statement))}?", clause.slice((first, end)))
+
+
+_SAYING = frozenset(
+    "show demonstrate believe argue suggest state conclude indicate find assume recognise recognize emphasise emphasize reveal claim note ensure mean expect"
+    " recommend stress require fear hope agree propose prove".split()
+)  # fmt: skip
+
+
+def said(statement: Statement) -> Iterator[Draft]:
+    """Critics believe that C -> What do critics believe?"""
+    clause = statement.clause
+    words = clause.words
+    first, end = clause.rest
+    if clause.is_passive or clause.base not in _SAYING or not _is_simple(statement) or clause.fronted_clause or first + 4 >= end:
         return
-    modal = words[clause.finite].lower
-    answer = clause.slice((clause.verb, clause.rest[1])).rstrip(" ,")
-    if len(answer.split()) >= 4 and not any(part.opener == "" for part in pieces(clause)[1][:1]):
-        yield Draft("duty", _with_front(statement, f"What {modal} {statement.subject} do") + "?", answer)
+    if words[first].lower == "that" and words[first + 1].tag != "PRP" and not clause.is_ambiguous:
+        yield Draft("said", f"What {inverted(clause, statement.subject, _fronted(statement))}?", clause.slice((first, end)).rstrip(" ,"))
+
+
+def duty(statement: Statement) -> Iterator[Draft]:
+    """Governments need to work together -> What do governments need to do?"""
+    clause = statement.clause
+    words = clause.words
+    first, end = clause.rest
+    if clause.is_passive or clause.is_negative or _cannot_stand(statement) or clause.fronted_clause or clause.is_ambiguous or clause.is_copula:
+        return
+    if len(statement.subject.split()) < 2 and not _fronted(statement):
+        # `What should management do?` has a hundred answers.
+        return
+    if words[clause.finite].lower in {"must", "should"} and clause.base not in {"be", "have"}:
+        answer = clause.slice((clause.verb, end)).rstrip(" ,")
+        if len(answer.split()) >= 4:
+            yield Draft("duty", _with_front(statement, f"What {words[clause.finite].lower} {statement.subject} do") + "?", answer)
+    elif clause.base == "need" and first + 4 < end and words[first].lower == "to" and words[first + 1].lower not in {"be", "have"} and words[first + 1].tag == "VB":
+        answer = clause.slice((first + 1, end)).rstrip(" ,")
+        yield Draft("duty", _question(statement, "What", "to do"), answer)
 
 
 RULES: tuple[Rule, ...] = (
-    definition, reason, effect, when, amount, measured_phrase, subject_amount, purpose, manner, governed, where, object_of, duty, who_or_what,
+    definition, reason, effect, when, amount, measured_phrase, subject_amount, purpose, aim, manner, governed, where, object_of,
+    said, duty, who_or_what,
 )  # fmt: skip

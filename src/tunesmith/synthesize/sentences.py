@@ -34,7 +34,7 @@ _CONNECTOR = re.compile(
 )
 _TIGHT = re.compile(
     r"\b(?:this (?:section|chapter|paper|study|report|article|document|table|figure|box|page|roadmap|book|guide)|the (?:above|following|author|authors)|(?:as|see) (?:above|below|Figure|Table|section)"
-    r"|(?:Figure|Table|Appendix|Annex|Section|Chapter|Exhibit) \d|previous (?:section|chapter|discussion)|below|aforementioned)\b",
+    r"|(?:Figure|Table|Appendix|Annex|Section|Chapter|Exhibit) \d|previous (?:section|chapter|discussion)|(?:shown|listed|described|discussed|set out|given|outlined|presented|explained) (?:below|above|earlier|later)|aforementioned)\b|\bbelow\.$",
     re.IGNORECASE,
 )
 _ABBREVIATED = re.compile(r"\b(?:[A-Z]\.|et al\.|vol\.|pp?\.|ed\.|eds\.|ibid\.?)", re.IGNORECASE)
@@ -81,7 +81,7 @@ def _cleaned(raw: str) -> str:
 def is_usable(text: str) -> bool:
     """True for a whole, plain statement that does not point at the text around it."""
     n_words = len(text.split())
-    if not 4 <= n_words <= 48 or not re.match(r"[A-Z0-9]", text) or not text.endswith((".", ":")):
+    if not 4 <= n_words <= 48 or not re.match(r"[A-Z0-9]", text) or not text.endswith("."):
         return False
     if _TIGHT.search(text) or _ABBREVIATED.search(text) or re.search(r"https?:|www\.|@|…|\.\.|[\[\]{}|=•→\u0000-\u001f\ufffd]|\?|!", text):
         return False

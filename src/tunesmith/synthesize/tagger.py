@@ -8,6 +8,7 @@ word; whether `heats` may also be a verb is derived from its other forms (heat, 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -33,7 +34,7 @@ _CLITIC = re.compile(r"(?<=\w)(?:n['’]t|['’](?:s|S|re|ve|ll|d|m))$")
 BE = {"is", "are", "was", "were"}
 HAVE = {"has", "have", "had"}
 DO = {"does", "do", "did"}
-MODALS = {"can", "could", "may", "might", "must", "shall", "should", "will", "would"}
+MODALS = {"can", "cannot", "could", "may", "might", "must", "shall", "should", "will", "would"}
 _CLOSED = {
     "DT": "a an the this these those each every some any no both all another either neither".split(),
     "PRP": "it they he she we you i them him us me itself themselves himself herself one's oneself ourselves".split(),
@@ -152,14 +153,30 @@ def load_lexicon() -> Lexicon:
     return Lexicon(tags, frozenset(verb for verb in verbs if len(verb) > 1 and verb.isalpha()))
 
 
-def tag_sentence(sentence: str) -> list[Word]:
+def tag_sentence(sentence: str, names: Container[str] = frozenset()) -> list[Word]:
+    """The words with their tags.
+
+    Args:
+        sentence: one sentence.
+        names: words that the document writes with a capital inside sentences; at the start of one, the capital says nothing.
+    """
     lexicon = load_lexicon()
     words = [
         Word(text, _first_tag(text, index == 0, lexicon), start, end)
         for index, (text, start, end) in enumerate(tokenise(sentence))
     ]
+    if words and words[0].tag == "NNP" and _is_common_opening(words, names, lexicon):
+        words[0] = replace(words[0], tag="NN")
     words = _look_round(words, lexicon)
     return [_with_verb(word, lexicon) for word in words]
+
+
+def _is_common_opening(words: list[Word], names: Container[str], lexicon: Lexicon) -> bool:
+    """True for an unknown first word that nothing shows to be a name: `Limescale`."""
+    first = words[0]
+    has_name_after = len(words) > 1 and words[1].tag in {"NNP", "NNPS"}
+    looks_plain = first.text[1:].islower() and first.text.isalpha() and len(first.text) > 2
+    return looks_plain and first.text not in names and not has_name_after and lexicon.tag(first.text) not in {"NNP", "NNPS"}
 
 
 def _first_tag(text: str, is_first: bool, lexicon: Lexicon) -> str:
@@ -227,6 +244,8 @@ def _look_round(words: list[Word], lexicon: Lexicon) -> list[Word]:
         elif lower in lexicon.verbs and verb_before is not None and verb_before.tag in {"TO", "MD"} and tag != "VBN":
             # "to" stands before a noun as well: "to heat pumps"; a verb is likelier before a determiner or a noun phrase.
             tag = tag if verb_before.tag == "TO" and tag in {"NN", "JJ"} and _is_noun_after_to(done, after) else "VB"
+        elif tag == "VBZ" and before is not None and index == 1 and before.tag in {"CD", "JJ"} and lexicon.tag(base_form(lower, "VBZ")) in {"NN", "VB"}:
+            tag = "NNS" if after is not None and (after.tag in {"VB", "VBP", "VBD", "MD"} or after.lower in lexicon.verbs) else tag
         elif before is not None and before.tag in {"DT", "PRP$", "POS"} and tag in {"VB", "VBP", "VBZ", "IN"} and lower not in CLOSED:
             tag = "NNS" if tag == "VBZ" else "NN"
         elif verb_before is not None and verb_before.lower in _BE_AND_HAVE and (tag in {"VBD", "VBN"} or (lower in IRREGULAR and lower != "cost")):
@@ -259,6 +278,12 @@ def _tag_opening(word: Word, tag: str, after: Word | None, lexicon: Lexicon) -> 
     """The first word: its capital says nothing, and what could be an imperative is mostly a noun or a name."""
     if word.lower == "that":
         return "DT" if after is not None and after.tag in {"NN", "JJ"} else "IN"
+    if word.lower.endswith("ing") and after is not None and after.tag in {"DT", "CD", "PRP$"}:
+        return "VBG"
+    if tag == "VBZ" and after is not None and after.lower == "of":
+        return "NNS"
+    if tag == "NN" and after is not None and after.tag in {"NNP", "NNPS"} and word.lower not in CLOSED:
+        return "NNP"
     if tag in {"VB", "VBP", "VBZ"} and word.lower not in CLOSED and after is not None:
         if after.tag == "NNP" or lexicon.tag(word.text) == "NNP":
             return "NNP"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator
 
 from tunesmith.records import Chunk, Example, Kind, Refused, content_id
 from tunesmith.synthesize.clauses import read_clause
@@ -23,21 +24,26 @@ class RuleTeacher:
 
     def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
         reached: dict[str, int] = {}
+        seen: dict[str, tuple[set[str], set[str]]] = {}
         for chunk in chunks:
+            capital, small = seen.setdefault(chunk.source_id, (set(), set()))
+            capital.update(_NAME.findall(chunk.text))
+            small.update(_SMALL.findall(chunk.text))
+            names = {name for name in capital if name.lower() not in small}
             # What two chunks share (their overlap) is asked about once.
             already = reached.get(chunk.source_id, 0)
             reached[chunk.source_id] = max(already, chunk.end)
             if "question_answer" in options.kinds:
-                for sentence, draft in self._questions(chunk, options.per_chunk, already):
+                for sentence, draft in self._questions(chunk, options.per_chunk, already, names):
                     yield _example(chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule)
             if "summary" in options.kinds and (found := central_sentence(list(read_sentences(chunk.text)))):
                 yield _example(chunk, found, "summary", SUMMARY_INSTRUCTION, found.text, "central_sentence")
 
     @staticmethod
-    def _questions(chunk: Chunk, most: int, already: int) -> list[tuple[Sentence, Draft]]:
+    def _questions(chunk: Chunk, most: int, already: int, names: Container[str]) -> list[tuple[Sentence, Draft]]:
         found = [
             (sentence, drafts)
-            for sentence, drafts in ask_passage(chunk.text)
+            for sentence, drafts in ask_passage(chunk.text, names)
             if chunk.start + sentence.end > already or chunk.start + sentence.start >= already
         ]
         # The best question of every sentence comes before any second one, so that the passage is covered evenly.
@@ -50,15 +56,18 @@ class RuleTeacher:
         return [(sentence, draft) for _, _, sentence, draft in sorted(chosen, key=lambda item: (item[1], item[0]))]
 
 
+_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
+"""A capital inside a sentence."""
+_SMALL = re.compile(r"\b[a-z]{3,}\b")
 SUMMARY_INSTRUCTION = "Summarise the passage in one sentence."
 
 
-def ask_passage(passage: str) -> list[tuple[Sentence, list[Draft]]]:
+def ask_passage(passage: str, names: Container[str] = frozenset()) -> list[tuple[Sentence, list[Draft]]]:
     """Each usable sentence of a passage with the questions the rules ask about it."""
     memory = Memory()
     found = []
     for sentence in read_sentences(passage):
-        clause = read_clause(sentence.text, tag_sentence(sentence.text)) if sentence.is_usable else None
+        clause = read_clause(sentence.text, tag_sentence(sentence.text, names)) if sentence.is_usable else None
         if clause is None:
             memory.subject = None
             continue
