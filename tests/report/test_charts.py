@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from dataclasses import replace
@@ -64,6 +65,20 @@ def test_differences_are_turned_so_that_right_is_better() -> None:
     assert line.printed == "−0.80"
     upwards = line_of(made, replace(item, higher_is_better=True))
     assert (upwards.low, upwards.high) == (pytest.approx(-1.2 / unit), pytest.approx(-0.4 / unit))
+
+
+def test_a_metric_over_powers_of_ten_is_measured_by_its_logarithms() -> None:
+    """Item values 1, 10, 100, 1, 10, 100: ln 10 · √0.8 is the spread of the logarithms; √(40 · 10) = 20 the level."""
+    study = fake_study(5)
+    scores = [
+        Score(str(n), "d", system, "m", (1.0,), 10.0**n) for n in range(3) for system in ("base", "tuned")
+    ]
+    item = replace(
+        study.comparisons[0], metric="m", base_value=40.0, tuned_value=10.0, difference=-30.0, low=-45.0, high=-15.0,
+        higher_is_better=False,
+    )  # fmt: skip
+    line = line_of(replace(study, scores=scores), item)
+    assert line.difference == pytest.approx(30 / (20 * math.log(10) * 0.8**0.5))
 
 
 def test_a_log_scale_only_for_what_grows_upwards_without_end() -> None:

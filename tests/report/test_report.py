@@ -371,7 +371,7 @@ def test_a_metric_that_could_not_be_computed_is_a_dash_with_its_reason(study: St
     changed = replace(study, comparisons=[study.comparisons[0], broken, *study.comparisons[2:]])
     metrics = section(read_page(render_report(changed)), "metrics")
     line = metrics.all("table")[0].lines()[2]
-    assert line[3] == "––every item failed: no encoder"
+    assert line[3] == "–every item failed: no encoder"
     assert line[5] == "–"
     assert line[7] == "✕ invalid"
     assert "want of an interval or of any spread: BLEU" in metrics.text()

@@ -193,16 +193,15 @@ def test_what_training_cut_left_out_or_did_otherwise() -> None:
 
 def test_every_warning_of_the_comparison_is_said_once_with_its_metrics() -> None:
     made = fake_study()
-    warned = [
-        check
-        for check in checks(made)
-        if "interval may be too narrow" in check.detail and "fewer" in check.detail
-    ]
-    assert len(warned) == 1
-    assert warned[0].title.startswith("ROUGE-L, chrF")
-    assert "BLEU" not in warned[0].title
-    everywhere = [replace(item, warnings=("read this",)) for item in made.comparisons]
-    assert found(replace(made, comparisons=everywhere), "Every metric").detail == "read this"
+    title = "Warnings of the comparison"
+    said = found(made, title).detail
+    assert said == "7 of 8 metrics: fewer than 20 documents: the interval may be too narrow."
+    first, *others = (replace(item, warnings=("read this",)) for item in made.comparisons)
+    everywhere = [replace(first, warnings=("read this", "and that.")), *others]
+    said = found(replace(made, comparisons=everywhere), title).detail
+    assert said == "All metrics: read this. ROUGE-L: and that."
+    silent = [replace(item, warnings=()) for item in made.comparisons]
+    assert title not in [check.title for check in checks(replace(made, comparisons=silent))]
 
 
 def test_unscored_items_are_named_by_metric_system_and_reason() -> None:

@@ -250,8 +250,8 @@ def _boxes(values: Mapping[str, Mapping[str, float]], higher_is_better: bool) ->
     every = [value for per_item in values.values() for value in per_item.values()]
     if uses_log_scale(every, higher_is_better):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        axes.yaxis.set_minor_formatter(lambda value, _: _short(value) if f"{value:.0e}"[0] in "25" else "")
     paired = len(names) == 2
     shared = [item for item in values[names[0]] if paired and item in values[names[1]]]
     if paired and len(shared) <= PAIRED_LINES_UP_TO:
@@ -350,6 +350,14 @@ def _groups(lines: Sequence[GroupLine], axis: str, *, width: int, wide: bool) ->
             _label(axes, 0, index - 0.25, text, align="left")
     axes.set_xlabel(axis, color=_MUTED)
     return figure
+
+
+def _short(value: float) -> str:
+    """`20`, `5k`, `3M`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def _colour(index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -190,15 +191,37 @@ def _forest(study: Study, pair: tuple[str, str]) -> Chart | None:
         f"The printed numbers are in the metric’s own unit. n = {plural(items.n, 'item')} in "
         f"{plural(items.n_sources, 'document')}."
     )
+    if any(_is_on_log_scale(study, item) for item in study.comparisons):
+        caption += " For perplexity and its like the deviation is that of the logarithms."
     note = f"Not drawn, for want of an interval or of any spread: {', '.join(left_out)}." if left_out else ""
     title = f"How large are the differences? ({pair[1]} against {pair[0]})"
     return Chart(charts.forest_alt(lines), caption, wide, narrow, title, note)
 
 
-def _forest_line(study: Study, item: Comparison) -> ForestLine | None:
+def _is_on_log_scale(study: Study, item: Comparison) -> bool:
     values = item_values(study, item.metric)
     pooled = [value for name in (item.base, item.tuned) for value in values.get(name, {}).values()]
-    unit = charts.spread(pooled)
+    return bool(pooled) and charts.uses_log_scale(pooled, item.higher_is_better)
+
+
+def _unit(study: Study, item: Comparison) -> float | None:
+    """The spread of the single items' values of both systems, in the unit of the metric.
+
+    Values over several powers of ten (perplexity) would have a few wild items for a spread: there the spread of the
+    logarithms is taken and brought back to the metric's unit at its level, d(x) = x · d(ln x).
+    """
+    values = item_values(study, item.metric)
+    pooled = [value for name in (item.base, item.tuned) for value in values.get(name, {}).values()]
+    if not _is_on_log_scale(study, item):
+        return charts.spread(pooled)
+    relative = charts.spread([math.log(value) for value in pooled])
+    if relative is None or not item.base_value or not item.tuned_value:
+        return None
+    return relative * math.sqrt(item.base_value * item.tuned_value)
+
+
+def _forest_line(study: Study, item: Comparison) -> ForestLine | None:
+    unit = _unit(study, item)
     if unit is None or item.difference is None or item.low is None or item.high is None:
         return None
     turned = unit if item.higher_is_better else -unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from tunesmith.report.study import Study, comparison_places, primary_comparisons, system_names
 from tunesmith.report.validity import context_words
@@ -87,5 +88,6 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot break out of its table cell."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("\n", " ")
+    """Text that cannot break out of its table cell or start a tag."""
+    one_line = " ".join(text.split())
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", one_line.replace("&", "&amp;").replace("|", r"\|"))

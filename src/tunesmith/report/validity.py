@@ -23,6 +23,7 @@ COPIED_SHARE = 0.10
 LENGTH_RATIO = 1.5
 """One system's answers being this much longer than the other's moves every word-overlap score by itself."""
 _CUT = "n_prompt_tokens_cut"
+_NAMED_METRICS = 3
 _SHORT = 4
 """Two texts of fewer words can be equal by chance."""
 
@@ -91,13 +92,31 @@ def _about_the_reference(study: Study) -> Iterator[Check | None]:
 
 def _raised(study: Study) -> Iterator[Check | None]:
     yield _unscored(study)
+    yield _warnings(study)
+
+
+def _warnings(study: Study) -> Check | None:
+    """What the comparison warned of, each sentence once, with the metrics it is about."""
     said: dict[str, list[str]] = {}
     for comparison in study.comparisons:
         for warning in comparison.warnings:
             said.setdefault(warning, []).append(metric_name(comparison.metric))
+    if not said:
+        return None
+    n_metrics = len({comparison.metric for comparison in study.comparisons})
+    by_metrics: dict[str, list[str]] = {}
     for warning, metrics in said.items():
-        everywhere = len(set(metrics)) == len({comparison.metric for comparison in study.comparisons})
-        yield Check("look", "Every metric" if everywhere else ", ".join(dict.fromkeys(metrics)), warning)
+        by_metrics.setdefault(_metric_list(list(dict.fromkeys(metrics)), n_metrics), []).append(
+            warning.rstrip(".")
+        )
+    detail = " ".join(f"{about}: {'; '.join(warnings)}." for about, warnings in by_metrics.items())
+    return Check("look", "Warnings of the comparison", detail)
+
+
+def _metric_list(names: list[str], n_metrics: int) -> str:
+    if len(names) == n_metrics:
+        return "All metrics"
+    return ", ".join(names) if len(names) <= _NAMED_METRICS else f"{len(names)} of {n_metrics} metrics"
 
 
 def _leaks(study: Study) -> Check:
