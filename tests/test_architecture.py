@@ -14,11 +14,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "tunesmith"
 
 FLOORS: list[set[str]] = [
     {"records", "errors", "options", "__init__"},
-    {"config", "store", "plugins"},
+    {"config", "store", "plugins", "tables"},
     {"models"},
     {"tasks"},
     {"read", "synthesize", "prepare", "train", "generate", "score", "compare", "report"},
-    {"plan"},
+    {"plan", "evaluation"},
     {"steps"},
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},

@@ -1,0 +1,255 @@
+"""Predictions made anywhere: our own files, plain tables, lm-eval's samples and inspect's logs.
+
+A plain row has `id`, `prediction`, `reference` or `references`, and may have `prompt`, `source_id`, `system`, `status`,
+`finish_reason`, `error`, `reference_nll` and `reference_tokens`. A missing or null prediction is an empty answer and
+stays; a row without an id is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import InputError
+from tunesmith.records import Prediction, Status
+from tunesmith.tables import TableRow, read_table
+
+ZSTANDARD = 93
+"""Number of the compression method in the ZIP format."""
+KNOWN_STATUS: dict[str, Status] = {"ok": "ok", "empty": "empty", "truncated": "truncated", "error": "error"}
+
+
+def read_predictions(
+    path: Path, *, columns: Mapping[str, str] | None = None, system: str | None = None
+) -> list[Prediction]:
+    """All predictions of a file.
+
+    Args:
+        path: .jsonl, .json, .csv, .tsv or .parquet; lm-eval's `samples_*.jsonl`; inspect's `.eval` or `.json` log.
+        columns: our column name to the file's, as in `{"prediction": "answer"}`.
+        system: what to call the rows that do not name their system; the name of the file otherwise.
+
+    Raises:
+        InputError: the file cannot be read, has no rows, or a row lacks an id, has none of the text columns, or repeats
+            an id of its system. The message gives the file and the line.
+    """
+    rows = _inspect_rows(path) if _is_inspect(path) else read_table(path, columns)
+    named = system or path.stem
+    seen: dict[tuple[str, str], str] = {}
+    predictions = []
+    for row in rows:
+        prediction = _prediction(_from_lm_eval(row) if "filtered_resps" in row.values else row, named)
+        key = (prediction.system, prediction.id)
+        if key in seen:
+            raise InputError(
+                f"id {prediction.id} was there before ({seen[key]})",
+                where=row.where,
+                do="keep one row per item and system",
+            )
+        seen[key] = row.where
+        predictions.append(prediction)
+    if not predictions:
+        raise InputError("there are no predictions in this file", where=str(path), do="check the file")
+    return predictions
+
+
+def _prediction(row: TableRow, system: str) -> Prediction:
+    # "text" is what our own files call it
+    column = "prediction" if "prediction" in row.values else "text"
+    if column not in row.values:
+        raise InputError(
+            f"there is no column 'prediction'; there are: {', '.join(map(str, row.values)) or 'none'}",
+            where=row.where,
+            do="rename it, or name yours with --columns prediction=…",
+        )
+    id = row.text("id")
+    if id is None or not id.strip():
+        raise InputError(
+            "this row has no id", where=row.where, do="give every item an id that is the same for all systems"
+        )
+    text = row.text(column) or ""
+    tokens = row.number("reference_tokens")
+    error = row.text("error")
+    return Prediction(
+        id=id,
+        source_id=row.text("source_id") or id,
+        system=row.text("system") or system,
+        prompt=row.text("prompt") or "",
+        text=text,
+        references=_references(row),
+        status=_status(row, text, error),
+        reference_nll=row.number("reference_nll"),
+        reference_tokens=None if tokens is None else int(tokens),
+        error=error or None,
+    )
+
+
+def _status(row: TableRow, text: str, error: str | None) -> Status:
+    said = KNOWN_STATUS.get(row.text("status") or "")
+    if error or said == "error":
+        return "error"
+    if not text.strip():
+        return "empty"
+    return "truncated" if said == "truncated" or row.text("finish_reason") == "length" else "ok"
+
+
+def _references(row: TableRow) -> tuple[str, ...]:
+    """`references`, a list (in CSV: a JSON list), or `reference`, one text."""
+    several = row.values.get("references")
+    if isinstance(several, str) and several.strip().startswith("["):
+        try:
+            several = json.loads(several)
+        except json.JSONDecodeError:
+            several = [several]
+    if isinstance(several, str):
+        several = [several]
+    if several is not None:
+        if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
+            raise InputError(
+                "references is not a list of texts", where=row.where, do='write ["first", "second"]'
+            )
+        return tuple(several)
+    one = row.values.get("reference")
+    if isinstance(one, list):
+        return _references(TableRow({"references": one}, row.where))
+    text = row.text("reference")
+    return () if text is None else (text,)
+
+
+def _from_lm_eval(row: TableRow) -> TableRow:
+    """A row of lm-eval's `--log_samples`: the answer after its filters, the target, and the first request's prompt."""
+    answers = row.values["filtered_resps"]
+    answer = answers[0] if isinstance(answers, list) and answers else answers
+    if not isinstance(answer, str | None):
+        raise InputError(
+            "this lm-eval task compares likelihoods and wrote no answer",
+            where=row.where,
+            do="use the samples of a generate_until task",
+        )
+    values = {
+        "id": row.text("doc_id"),
+        "prediction": answer,
+        "references": _lm_eval_targets(row.values.get("target")),
+        "prompt": _lm_eval_prompt(row.values.get("arguments")),
+    }
+    if row.values.get("filter"):
+        # each filter of a task makes its own rows over the same documents
+        values["system"] = row.text("filter") if row.values["filter"] != "none" else None
+    return TableRow(values, row.where)
+
+
+def _lm_eval_targets(target: Any) -> list[str]:
+    """The target, which lm-eval writes as Python prints it: a list of several comes as `"['first', 'second']"`."""
+    if isinstance(target, str) and target.startswith("["):
+        try:
+            listed = ast.literal_eval(target)
+        except (ValueError, SyntaxError):
+            listed = None
+        if isinstance(listed, list) and listed and all(isinstance(one, str) for one in listed):
+            return listed
+    return [] if target is None else [str(target)]
+
+
+def _lm_eval_prompt(arguments: Any) -> str | None:
+    """`{"gen_args_0": {"arg_0": prompt, …}}` since 0.4.3, `[[prompt, …]]` before."""
+    while isinstance(arguments, dict | list) and arguments:
+        arguments = next(iter(arguments.values())) if isinstance(arguments, dict) else arguments[0]
+    return arguments if isinstance(arguments, str) else None
+
+
+def _is_inspect(path: Path) -> bool:
+    if path.suffix == ".eval":
+        return True
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4000)
+    return b'"eval"' in head and b'"version"' in head
+
+
+def _inspect_rows(path: Path) -> Iterator[TableRow]:
+    """The samples of an inspect log; of several epochs each is a system of its own."""
+    log, samples = _inspect_zip(path) if path.suffix == ".eval" else _inspect_json(path)
+    model = str(log.get("eval", {}).get("model") or path.stem)
+    for where, sample in samples:
+        output = sample.get("output") or {}
+        choices = output.get("choices") or [{}]
+        epoch = sample.get("epoch", 1)
+        error = sample.get("error")
+        yield TableRow(
+            {
+                "id": sample.get("id"),
+                "prediction": _message_text((choices[0].get("message") or {}).get("content")),
+                "references": [sample["target"]]
+                if isinstance(sample.get("target"), str)
+                else sample.get("target"),
+                "prompt": _inspect_prompt(sample.get("input")),
+                "system": model if epoch == 1 else f"{model} (epoch {epoch})",
+                "finish_reason": "length" if choices[0].get("stop_reason") == "max_tokens" else None,
+                "error": (error.get("message") or "failed") if isinstance(error, dict) else error,
+            },
+            where,
+        )
+
+
+def _inspect_json(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, Any]]]]:
+    try:
+        log = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"this is not an inspect log: {error}", where=str(path), do="check the file"
+        ) from None
+    numbered = enumerate(log.get("samples") or [], start=1)
+    return log, ((f"{path}, sample {number}", sample) for number, sample in numbered)
+
+
+def _inspect_zip(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, Any]]]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.startswith("samples/"))
+            log = json.loads(_member(archive, "header.json")) if "header.json" in archive.namelist() else {}
+            samples = [(f"{path}, {name}", json.loads(_member(archive, name))) for name in names]
+    except FileNotFoundError:
+        raise InputError("there is no such file", where=str(path), do="check the path") from None
+    except (zipfile.BadZipFile, NotImplementedError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"this inspect log cannot be unpacked: {error}",
+            where=str(path),
+            do="run: inspect log convert --to json",
+        ) from None
+    return log, iter(samples)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes. Newer inspect logs are packed with Zstandard, which Python's zipfile reads from 3.14 on."""
+    info = archive.getinfo(name)
+    if info.compress_type != ZSTANDARD:
+        return archive.read(name)
+    import pyarrow
+
+    assert archive.fp is not None
+    archive.fp.seek(info.header_offset)
+    header = archive.fp.read(
+        30
+    )  # a local header is 30 bytes, then a name and an extra field of the lengths it tells
+    archive.fp.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+    packed = archive.fp.read(info.compress_size)
+    return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(packed), "zstd").read())
+
+
+def _inspect_prompt(given: Any) -> str | None:
+    """The text of a plain input, or of the last message to the model."""
+    if isinstance(given, list) and given:
+        return _message_text(given[-1].get("content"))
+    return given if isinstance(given, str) else None
+
+
+def _message_text(content: Any) -> str | None:
+    """A message's text; of a message in parts, its text parts (not its reasoning)."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+    return content if isinstance(content, str) else None
