@@ -24,14 +24,8 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        (
-            "a.jsonl",
-            '\ufeff{"id": "1", "text": "with \\"quotes\\", commas\\nand a line"}\n\n{"id": "2", "text": "日本語 🙂"}',
-        ),
-        (
-            "a.json",
-            '{"rows": [{"id":"1","text":"with \\"quotes\\", commas\\nand a line"},{"id":"2","text":"日本語 🙂"}]}',
-        ),
+        ("a.jsonl", "\ufeff" + "\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)),
+        ("a.json", json.dumps({"version": 1, "rows": ROWS})),
         ("a.csv", 'id,text\r\n1,"with ""quotes"", commas\nand a line"\r\n2,日本語 🙂\r\n'),
         ("a.tsv", 'id\ttext\n1\t"with ""quotes"", commas\nand a line"\n2\t日本語 🙂\n'),
     ],
@@ -54,7 +48,7 @@ def test_columns_under_other_names_are_added(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", '{"id": 1}\n{"id": \n', r"a\.jsonl:2: this is not JSON: Expecting value at character 8"),
+        ("a.jsonl", '{"id": 1}\n{"id": \n', r"a\.jsonl:2: this is not JSON: Expecting value at character 7"),
         ("a.jsonl", '{"id": 1}\n[1]\n', r"a\.jsonl:2: a row is an object"),
         ("a.jsonl", b'{"id": "\xff"}', r"not UTF-8 text \(byte 9\)"),
         ("a.json", '{"a": 1}', "not a list of rows"),
