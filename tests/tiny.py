@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tunesmith.records import Row
 
 CHAT_TEMPLATE = (
@@ -89,3 +91,9 @@ def make_rows(n: int, *, split: str = "train") -> list[Row]:
             )
         )
     return rows
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Llama with a chat template."""
+    return save_tiny_model(tmp_path_factory.mktemp("tiny-base"))

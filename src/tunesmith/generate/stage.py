@@ -12,6 +12,7 @@ from typing import Any
 
 from tunesmith.errors import InputError, MissingError
 from tunesmith.generate.options import GenerateOptions, Progress
+from tunesmith.models import fast
 from tunesmith.models.load import model_folder, quiet, set_threads, weights_sha256
 from tunesmith.records import Prediction, Refused, Row, Status
 from tunesmith.tasks.base import Rendered, Task, open_task
@@ -189,6 +190,7 @@ class _Systems:
         for system, folder in self.folders.items():
             if folder is not None and system not in self.whole:
                 self._put_on(system, folder)
+        fast.speed_up_adapters(self.model)
         self.model.eval()  # dropout off, the adapters' too
 
     def _put_on(self, system: str, folder: Path) -> None:

@@ -26,7 +26,7 @@ class TrainOptions(ComputeOptions):
         32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / r."
     )
     lora_dropout: float = Field(
-        0.05, ge=0, lt=1, description="Share of adapter inputs set to zero while training."
+        0.0, ge=0, lt=1, description="Share of adapter inputs set to zero while training."
     )
     target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
     learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate.")

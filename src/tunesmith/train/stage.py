@@ -201,6 +201,7 @@ def _fit(
 ) -> TrainingLog:
     from transformers import TrainerState, set_seed
 
+    from tunesmith.models import fast
     from tunesmith.models.load import quiet
     from tunesmith.train import adapters, measure
     from tunesmith.train.checkpoints import newest_complete
@@ -218,6 +219,8 @@ def _fit(
     measure.forget_peak_memory(device)
     set_seed(options.seed)
     model = adapters.put_adapter(base, options)
+    fast.speed_up_adapters(model)
+    written_out = fast.speed_up_attention(base)
     try:
         trainable, total = adapters.count_parameters(model)
         measure.check_disk(folder, trainable)
@@ -277,6 +280,8 @@ def _fit(
             notes=notes,
         )
     finally:
+        if written_out:
+            base.set_attn_implementation("sdpa")
         if options.method != "full":
             adapters.take_adapter_off(model)
     shutil.rmtree(checkpoints)

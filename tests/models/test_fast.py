@@ -1,0 +1,88 @@
+"""The faster forms compute what peft and transformers compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.models import fast
+from tunesmith.models.load import load_model, quiet
+
+
+def adapted(base: Path, **options: Any) -> Any:
+    """A tiny model with an adapter whose B is not zero, so that the adapter shows."""
+    import peft
+    import torch
+
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **options)
+    with quiet():
+        model: Any = peft.get_peft_model(load_model(str(base), dtype="float32", device="cpu"), config)
+    for name, part in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(part, std=0.2)
+    return model
+
+
+def loss_and_gradients(model: Any, ids: Any, mask: Any) -> tuple[float, dict[str, Any]]:
+    model.zero_grad()
+    loss = model(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss
+    loss.backward()
+    return loss.item(), {name: part.grad.clone() for name, part in model.named_parameters() if part.grad is not None}
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
+def test_loss_and_gradients_stay_the_same(tiny_base: Path, options: dict[str, Any]) -> None:
+    import torch
+
+    model = adapted(tiny_base, **options)
+    ids = torch.randint(6, 300, (3, 24), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 15:] = 0
+    usual_loss, usual = loss_and_gradients(model, ids, mask)
+    assert fast.speed_up_adapters(model) == 14  # 7 layers in each of 2 blocks
+    assert fast.speed_up_adapters(model) == 0
+    assert fast.speed_up_attention(model.get_base_model())
+    fast_loss, faster = loss_and_gradients(model, ids, mask)
+    assert fast_loss == pytest.approx(usual_loss, abs=1e-5)
+    assert usual.keys() == faster.keys()
+    assert len(usual) >= 28
+    for name in usual:
+        torch.testing.assert_close(faster[name], usual[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_patched_functions_are_really_used(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    model = adapted(tiny_base)
+    fast.speed_up_adapters(model)
+    fast.speed_up_attention(model.get_base_model())
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("used")
+
+    ids = torch.randint(6, 300, (1, 8))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "addmm", broken)
+        with pytest.raises(RuntimeError, match="used"):
+            model(input_ids=ids)
+    monkeypatch.setattr("transformers.integrations.sdpa_attention.sdpa_attention_forward", broken)
+    model(input_ids=ids)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="used"):
+        model(input_ids=ids)  # without gradients the fused kernel stays
+
+
+def test_switched_off_adapters_stay_off(tiny_base: Path) -> None:
+    import torch
+
+    model = adapted(tiny_base)
+    base = load_model(str(tiny_base), dtype="float32", device="cpu")
+    fast.speed_up_adapters(model)
+    ids = torch.randint(6, 300, (2, 9), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = base(input_ids=ids).logits
+        assert not torch.allclose(model(input_ids=ids).logits, expected, atol=1e-3)
+        with model.disable_adapter():
+            torch.testing.assert_close(model(input_ids=ids).logits, expected)
