@@ -27,7 +27,7 @@ def test_json_of_a_run(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr()
     result = json.loads(shown.out)
     assert Path(result["report"]).is_file()
-    assert [one["metric"] for one in result["comparisons"]] == ["bleu", "rougeL", "token_f1", "perplexity"]
+    assert [one["metric"] for one in result["comparisons"]] == ["rougeL", "bleu", "token_f1", "perplexity"]
     assert result["stages"]["train"]["counts"]["steps"] == 6
 
     assert main(["check", str(plan_file), "--json"]) == 0

@@ -125,7 +125,7 @@ def test_the_whole_chain_and_what_runs_again(root: Path) -> None:
     asked = {row.id: row.prompt for row in rows["test"]}
     assert {one.id: one.prompt for one in base} == {one.id: one.prompt for one in tuned} == asked
     comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison))
-    assert [one.metric for one in comparisons] == ["bleu", "rougeL", "token_f1", "perplexity"]
+    assert [one.metric for one in comparisons] == ["rougeL", "bleu", "token_f1", "perplexity"]
     assert {one.n for one in comparisons} == {len(asked)}
     assert [one.metric for one in comparisons if one.is_primary] == ["rougeL"]
     page = (folder / "report/report.html").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -75,10 +76,13 @@ def stage_key(step: Step, context: Context) -> str | None:
     inputs = stage_inputs(step, context)
     if inputs is None:
         return None
-    code = code_fingerprint(
-        *(SOURCE / name for name in FOUNDATION), *(SOURCE / folder for folder in step.code)
-    )
-    return fingerprint([step.name, step.options(context.plan), inputs, code])
+    return fingerprint([step.name, step.options(context.plan), inputs, _code_of(step.code)])
+
+
+@cache
+def _code_of(places: tuple[str, ...]) -> str:
+    """Once per process: what was imported at the start is what runs, also when a file changes meanwhile."""
+    return code_fingerprint(*(SOURCE / place for place in (*FOUNDATION, *places)))
 
 
 def stage_inputs(step: Step, context: Context) -> dict[str, str] | None:

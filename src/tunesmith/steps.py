@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith.compare.stage import compare_systems
+from tunesmith.errors import InputError
 from tunesmith.generate.stage import generate_predictions
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED, Plan
@@ -61,6 +62,7 @@ Counts = dict[str, int]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 SYSTEMS = (BASE, TUNED)
+SHOWN_REFUSALS = 3
 
 
 def _quiet(done: int, total: int | None, what: str) -> None:
@@ -132,9 +134,21 @@ def _read(context: Context) -> Counts:
         {Document: "read/documents.jsonl", Note: "read/notes.jsonl"},
         "documents",
     )
+    if not counts["documents"]:
+        raise _nothing_read(context.rows("read/notes.jsonl", Note))
     documents = read_rows(context.run.folder / "read/documents.jsonl", Document)
     chunks = chunk_documents(documents, context.plan.read.chunk)
     return counts | _keep(context, chunks, {Chunk: "read/chunks.jsonl"}, "passages")
+
+
+def _nothing_read(notes: list[Note]) -> InputError:
+    refusals = [f"{note.source_id}: {note.text}" for note in notes if note.is_refusal]
+    more = f" (and {len(refusals) - SHOWN_REFUSALS} more)" if len(refusals) > SHOWN_REFUSALS else ""
+    return InputError(
+        f"none of the {len(refusals)} files could be read; {'; '.join(refusals[:SHOWN_REFUSALS])}{more}",
+        where="read.documents",
+        do="mend the files, or name others; read/notes.jsonl in the run folder has the reason for each",
+    )
 
 
 def _documents_with_notes(context: Context) -> Iterable[Document | Note]:
