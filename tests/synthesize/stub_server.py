@@ -42,7 +42,9 @@ def passage_of(body: Body) -> str:
 
 
 def pairs(*rows: tuple[str, str, str]) -> str:
-    return json.dumps({"pairs": [dict(zip(("question", "answer", "evidence"), row, strict=True)) for row in rows]})
+    return json.dumps(
+        {"pairs": [dict(zip(("question", "answer", "evidence"), row, strict=True)) for row in rows]}
+    )
 
 
 def one_pair(body: Body, before: int) -> Answer:
@@ -121,8 +123,15 @@ class StubServer:
         finally:
             self.in_flight -= 1
         if answer.raw is not None or answer.status != 200:
-            text = answer.raw if answer.raw is not None else json.dumps({"error": {"message": answer.content or "no"}})
+            text = (
+                answer.raw
+                if answer.raw is not None
+                else json.dumps({"error": {"message": answer.content or "no"}})
+            )
             return web.Response(status=answer.status, text=text, headers=answer.headers)
-        choice = {"message": {"role": "assistant", "content": answer.content}, "finish_reason": answer.finish_reason}
+        choice = {
+            "message": {"role": "assistant", "content": answer.content},
+            "finish_reason": answer.finish_reason,
+        }
         usage = {"prompt_tokens": 100, "completion_tokens": 20}
         return web.json_response({"choices": [choice], "usage": usage}, headers=answer.headers)

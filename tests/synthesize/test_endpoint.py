@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.synthesize.stub_server import Answer, Body, StubServer, one_pair, pairs, passage_of
+
 from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.records import Chunk, Example, Refused
 from tunesmith.synthesize import client
@@ -29,7 +29,10 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tanks(count: int) -> list[Chunk]:
     texts = [f"Tank {number} holds {number * 2} litres. It stands in the cellar." for number in range(count)]
-    return [Chunk(f"c{i}", "tanks.md", "Tanks", None, text, 100, 100 + len(text), 1, 1, 12) for i, text in enumerate(texts)]
+    return [
+        Chunk(f"c{i}", "tanks.md", "Tanks", None, text, 100, 100 + len(text), 1, 1, 12)
+        for i, text in enumerate(texts)
+    ]
 
 
 def run(
@@ -85,11 +88,14 @@ def test_changed_checks_cost_no_request(tmp_path: Path) -> None:
 def test_changed_prompt_is_asked_anew(tmp_path: Path) -> None:
     prompt = tmp_path / "mine.jinja"
     prompt.write_text(
-        "{% block system %}Be brief.{% endblock %}{% block user %}<{{ fence }}>\n{{ passage }}\n</{{ fence }}> {{ count }}{% endblock %}"
+        "{% block system %}Be brief.{% endblock %}{% block user %}<{{ fence }}>\n{{ passage }}\n</{{ "
+        "fence }}> {{ count }}{% endblock %}"
     )
     with StubServer() as server:
         run(server, tmp_path / "j.sqlite", tanks(2))
-        options = SynthesizeOptions(teacher={"url": server.url, "model": "stub"}, prompt="mine.jinja", per_chunk=5)  # type: ignore[arg-type]
+        options = SynthesizeOptions(
+            teacher={"url": server.url, "model": "stub"}, prompt="mine.jinja", per_chunk=5
+        )  # type: ignore[arg-type]
         list(synthesize_examples(tanks(2), open_teacher(options, tmp_path / "j.sqlite", tmp_path), options))
         assert len(server.requests) == 4
         assert server.requests[-1]["messages"][0]["content"] == "Be brief."
@@ -171,9 +177,16 @@ def test_server_without_schemas_is_asked_in_the_next_form_once(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("status", "error", "says"),
-    [(401, MissingError, "api_key_env"), (403, MissingError, "api_key_env"), (404, MissingError, "model 'stub'"), (402, TunesmithError, "payment")],
+    [
+        (401, MissingError, "api_key_env"),
+        (403, MissingError, "api_key_env"),
+        (404, MissingError, "model 'stub'"),
+        (402, TunesmithError, "payment"),
+    ],
 )
-def test_what_every_request_would_meet_stops_the_run(tmp_path: Path, status: int, error: type[TunesmithError], says: str) -> None:
+def test_what_every_request_would_meet_stops_the_run(
+    tmp_path: Path, status: int, error: type[TunesmithError], says: str
+) -> None:
     with StubServer(lambda body, before: Answer("bad key", status=status)) as server:
         with pytest.raises(error, match=says) as caught:
             run(server, tmp_path / "j.sqlite", tanks(500))
@@ -189,7 +202,9 @@ def test_server_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
         run(server, tmp_path / "j.sqlite", tanks(3), tries=2)
 
 
-def test_key_comes_from_the_environment_and_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_comes_from_the_environment_and_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("STUB_KEY", raising=False)
     with StubServer() as server:
         with pytest.raises(MissingError, match="STUB_KEY is not set"):
@@ -294,10 +309,16 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
     ("source", "says"),
     [
         ("{% block system %}{% endblock %}", "lacks the block user"),
-        ("{% block system %}{% endblock %}{% block user %}{{ pasage }}{% endblock %}", "'pasage' is undefined"),
+        (
+            "{% block system %}{% endblock %}{% block user %}{{ pasage }}{% endblock %}",
+            "'pasage' is undefined",
+        ),
         ("{% block system %}{% endblock %}{% block user %}hello{% endblock %}", "does not show the passage"),
         ("{% block system %}", "no Jinja template"),
-        ("{% block system %}{{ ''.__class__.__mro__ }}{% endblock %}{% block user %}{{ passage }}{% endblock %}", "unsafe"),
+        (
+            "{% block system %}{{ ''.__class__.__mro__ }}{% endblock %}{% block user %}{{ passage }}{% endblock %}",
+            "unsafe",
+        ),
     ],
 )
 def test_bad_prompt_is_told_before_the_first_request(tmp_path: Path, source: str, says: str) -> None:
@@ -309,7 +330,9 @@ def test_bad_prompt_is_told_before_the_first_request(tmp_path: Path, source: str
 
 def test_missing_prompt_file(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="cannot be read"):
-        open_teacher(SynthesizeOptions(teacher="ollama/any", prompt="none.jinja"), tmp_path / "j.sqlite", tmp_path)
+        open_teacher(
+            SynthesizeOptions(teacher="ollama/any", prompt="none.jinja"), tmp_path / "j.sqlite", tmp_path
+        )
 
 
 def test_file_that_is_no_journal(tmp_path: Path) -> None:
@@ -323,7 +346,9 @@ def test_summary_kind(tmp_path: Path) -> None:
         return Answer(json.dumps({"summary": "A tank in a cellar.", "evidence": "It stands in the cellar."}))
 
     with StubServer(script) as server:
-        options = SynthesizeOptions(teacher={"url": server.url, "model": "stub"}, kinds=("summary",), checks=("grounded",))  # type: ignore[arg-type]
+        options = SynthesizeOptions(
+            teacher={"url": server.url, "model": "stub"}, kinds=("summary",), checks=("grounded",)
+        )  # type: ignore[arg-type]
         (example,) = synthesize_examples(tanks(1), open_teacher(options, tmp_path / "j.sqlite"), options)
     assert isinstance(example, Example)
     assert (example.kind, example.target) == ("summary", "A tank in a cellar.")
@@ -332,7 +357,9 @@ def test_summary_kind(tmp_path: Path) -> None:
 
 def test_evidence_that_does_not_stand_in_the_passage_is_refused(tmp_path: Path) -> None:
     def script(body: Body, before: int) -> Answer:
-        return Answer(pairs(("How much does Tank 0 hold?", "Tank 0 holds 0 litres.", "Tank 0 holds nothing at all.")))
+        return Answer(
+            pairs(("How much does Tank 0 hold?", "Tank 0 holds 0 litres.", "Tank 0 holds nothing at all."))
+        )
 
     with StubServer(script) as server:
         (refused,) = run(server, tmp_path / "j.sqlite", tanks(1), checks=("grounded",))

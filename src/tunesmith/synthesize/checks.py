@@ -1,8 +1,7 @@
 """Checks that an example has to pass. Each says in words why it refuses, or returns `None`.
 
-A check is made anew for each run by `open_checks`, sees the examples one by one in their order, and takes constant time for
-each, so that a set of any size is checked in one pass.
-"""
+A check is made anew for each run by `open_checks`, sees the examples one by one in their order, and takes
+constant time for each, so that a set of any size is checked in one pass."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from functools import partial
 
 from tunesmith.records import Example
 from tunesmith.synthesize.duplicates import NearDuplicates
+from tunesmith.synthesize.wordlists import word_set
 
 Check = Callable[[Example, int | None], str | None]
 """(example, start of its chunk in the document) -> why it is refused, or `None`."""
@@ -36,9 +36,12 @@ def normalise(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", folded))
 
 
-# --- format ---------------------------------------------------------------------------------------------------------
+# --- format
+# ---------------------------------------------------------------------------------------------------------
 
-_DEBRIS = re.compile(r"\{\{|\}\}|\{%|</?[a-z]+>|^\W*(?:question|answer|q|a)\s*\d*\s*[:.)]\s|```|\[/?INST\]|<\|", re.IGNORECASE)
+_DEBRIS = re.compile(
+    r"\{\{|\}\}|\{%|</?[a-z]+>|^\W*(?:question|answer|q|a)\s*\d*\s*[:.)]\s|```|\[/?INST\]|<\|", re.IGNORECASE
+)
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -70,7 +73,8 @@ def _is_balanced(text: str) -> bool:
     return not open_brackets
 
 
-# --- length ---------------------------------------------------------------------------------------------------------
+# --- length
+# ---------------------------------------------------------------------------------------------------------
 
 _NO_SPACES = re.compile(r"[぀-ヿ㐀-鿿가-힯฀-๿]")
 
@@ -87,20 +91,29 @@ def _check_length(example: Example, start: int | None, *, limits: Limits) -> str
         return "the answer has no words"
     if len(answer) > limits.max_answer_words:
         return f"the answer has {len(answer)} words, more than {limits.max_answer_words}"
-    if example.kind == "summary" and example.context is not None and len(answer) >= len(words(example.context)):
+    if (
+        example.kind == "summary"
+        and example.context is not None
+        and len(answer) >= len(words(example.context))
+    ):
         return "the summary is no shorter than the passage"
     return None
 
 
-# --- refusal --------------------------------------------------------------------------------------------------------
+# --- refusal
+# --------------------------------------------------------------------------------------------------------
 
 _SOURCE = r"(?:text|passage|document|context|excerpt|article|paragraph|section|source|author)"
 _REFUSAL = re.compile(
-    rf"\b{_SOURCE}\b[^.]{{0,40}}\b(?:does|do|did) not\b[^.]{{0,30}}\b(?:say|state|mention|provide|specify|contain|discuss|explain|give|include)"
-    rf"|\b(?:not|never) (?:\w+ )?(?:mentioned|specified|stated|provided|given|discussed|found) (?:\w+ ){{0,2}}in the {_SOURCE}"
+    rf"\b{_SOURCE}\b[^.]{{0,40}}\b(?:does|do|did) not\b[^.]{{0,30}}\b(?:say|state|mention|provide|"
+    rf"specify|contain|discuss|explain|give|include)"
+    rf"|\b(?:not|never) (?:\w+ )?(?:mentioned|specified|stated|provided|given|discussed|found) "
+    rf"(?:\w+ ){{0,2}}in the {_SOURCE}"
     r"|\bno (?:specific |further )?information (?:is|was|about|on|regarding|available|provided)"
-    r"|\bas an? (?:AI|artificial|language model)\b|\bI(?:'m| am) (?:sorry|unable|not able)|\bI (?:cannot|can't|can not|don't have|do not have)\b"
-    r"|\b(?:cannot|can not|can't) be (?:determined|answered)\b|^\W*(?:N/A|unknown|not (?:applicable|specified|mentioned|available))\W*$",
+    r"|\bas an? (?:AI|artificial|language model)\b|\bI(?:'m| am) (?:sorry|unable|not able)|\bI "
+    r"(?:cannot|can't|can not|don't have|do not have)\b"
+    r"|\b(?:cannot|can not|can't) be (?:determined|answered)\b|^\W*(?:N/A|unknown|not "
+    r"(?:applicable|specified|mentioned|available))\W*$",
     re.IGNORECASE,
 )
 
@@ -110,23 +123,34 @@ def _check_refusal(example: Example, start: int | None, *, limits: Limits) -> st
     return f"the answer refuses: “{found.group().strip()}”" if found else None
 
 
-# --- self-contained -------------------------------------------------------------------------------------------------
+# --- self-contained
+# -------------------------------------------------------------------------------------------------
 
 _POINTS_AT_TEXT = re.compile(
-    rf"\b(?:according to|based on|as (?:described|stated|mentioned|noted|shown|discussed|explained) (?:in|by)|(?:described|mentioned|stated|discussed|listed|given|provided|presented|shown) in|in|from|of|by|does|do)"
-    rf" (?:the|this|these|that|our) (?:above |following |given |provided |first |second |last )?{_SOURCE}s?\b(?! (?:of|for|that|about|on|in|to) )"
-    r"|\b(?:this|these) (?:text|passage|document|excerpt|article|paragraph|section|chapter|report|paper|study|roadmap|table|figure|list|sentence|statement|part|page)s?\b"
-    r"|\bthe (?:above|following|aforementioned|latter|former)\b|\b(?:mentioned|described|listed|shown|discussed|see|given) (?:above|below|earlier|previously)\b"
+    rf"\b(?:according to|based on|as (?:described|stated|mentioned|noted|shown|discussed|"
+    rf"explained) (?:in|by)|(?:described|mentioned|stated|discussed|listed|given|provided|"
+    rf"presented|shown) in|in|from|of|by|does|do)"
+    rf" (?:the|this|these|that|our) (?:above |following |given |provided |first |second |last "
+    rf")?{_SOURCE}s?\b(?! (?:of|for|that|about|on|in|to) )"
+    r"|\b(?:this|these) (?:text|passage|document|excerpt|article|paragraph|section|chapter|report|"
+    r"paper|study|roadmap|table|figure|list|sentence|statement|part|page)s?\b"
+    r"|\bthe (?:above|following|aforementioned|latter|former)\b|\b(?:mentioned|described|listed|"
+    r"shown|discussed|see|given) (?:above|below|earlier|previously)\b"
     r"|\b(?:[Ff]igure|[Tt]able|[Aa]ppendix|[Ss]ection|[Cc]hapter|[Bb]ox|[Ee]xhibit|[Aa]nnex) \d",
-)  # fmt: skip
+)
 _AUXILIARY = r"(?:does|do|did|is|are|was|were|can|could|will|would|should|has|have|had|may|might|must)"
 _DANGLING = re.compile(
-    rf"^(?:(?:at|in|by|for|to|from|with|on) )?(?:what|why|how|when|where|which|who|whom|whose)\b[^?]{{0,30}}?\b{_AUXILIARY}"
-    r" (?:it|they|this|that|these|those|he|she|such|we|you|one|i|there|them|its|their|his|her|our|your)\b(?! is| are| was| were| to\b)"
+    rf"^(?:(?:at|in|by|for|to|from|with|on) )?(?:what|why|how|when|where|which|who|whom|"
+    rf"whose)\b[^?]{{0,30}}?\b{_AUXILIARY}"
+    r" (?:it|they|this|that|these|those|he|she|such|we|you|one|i|there|them|its|their|his|her|our|"
+    r"your)\b(?! is| are| was| were| to\b)"
     r"|\b(?:do|does|did) (?:the (?:company|author|authors|process|system|method|device|former|latter))\b\??$",
     re.IGNORECASE,
 )
-_ANSWER_START = re.compile(r"^(?:it|they|this|these|those|he|she|such|that)\b(?! (?:is|was) (?:not )?(?:to|because|when|where|by)\b)", re.IGNORECASE)
+_ANSWER_START = re.compile(
+    r"^(?:it|they|this|these|those|he|she|such|that)\b(?! (?:is|was) (?:not )?(?:to|because|when|where|by)\b)",
+    re.IGNORECASE,
+)
 
 
 def _check_self_contained(example: Example, start: int | None, *, limits: Limits) -> str | None:
@@ -138,25 +162,47 @@ def _check_self_contained(example: Example, start: int | None, *, limits: Limits
     return None
 
 
-# --- language -------------------------------------------------------------------------------------------------------
+# --- language
+# -------------------------------------------------------------------------------------------------------
 
 FUNCTION_WORDS: dict[str, frozenset[str]] = {
-    "English": frozenset("the of and to in is that for it with as was on are by this be from at which or have has not what how does".split()),
-    "German": frozenset("der die das und ist nicht mit ein eine den von zu im dem auf für des sich auch werden wird wie was".split()),
-    "French": frozenset("le la les des est une dans pour qui que sur pas au du avec ce sont par plus et il elle quelle quel".split()),
-    "Spanish": frozenset("el la los las es una de que en para con por del se su como más qué cuál son y al lo".split()),
-    "Italian": frozenset("il la che di è una per con non del della sono gli nel le dei come più quale anche si".split()),
-    "Dutch": frozenset("de het een van en is dat op te zijn met voor niet aan er om ook als wat hoe worden wordt".split()),
-    "Portuguese": frozenset("o a os as é uma de que em para com por do da se não mais qual são dos ao na no".split()),
-    "Swedish": frozenset("och är att det en som på för med av den till inte ett har om vad hur kan var".split()),
-    "Finnish": frozenset("ja on ei että se oli joka mitä kuin myös tai ovat sen niin mikä hän voi sekä miten".split()),
+    "English": word_set(
+"the of and to in is that for it with as was on are by this be from at which or have has not what how"
+" does"
+),
+    "German": word_set(
+"der die das und ist nicht mit ein eine den von zu im dem auf für des sich auch werden wird wie was"
+),
+    "French": word_set(
+"le la les des est une dans pour qui que sur pas au du avec ce sont par plus et il elle quelle quel"
+),
+    "Spanish": word_set(
+"el la los las es una de que en para con por del se su como más qué cuál son y al lo"
+),
+    "Italian": word_set(
+"il la che di è una per con non del della sono gli nel le dei come più quale anche si"
+),
+    "Dutch": word_set(
+"de het een van en is dat op te zijn met voor niet aan er om ook als wat hoe worden wordt"
+),
+    "Portuguese": word_set(
+"o a os as é uma de que em para com por do da se não mais qual são dos ao na no"
+),
+    "Swedish": word_set(
+"och är att det en som på för med av den till inte ett har om vad hur kan var"
+),
+    "Finnish": word_set(
+"ja on ei että se oli joka mitä kuin myös tai ovat sen niin mikä hän voi sekä miten"
+),
 }  # fmt: skip
 
 
 def language_of(text: str) -> str | None:
     """The language whose function words stand out, or `None` when the text is too short or of another language."""
     found = normalise(text).split()
-    counts = {name: sum(word in function_words for word in found) for name, function_words in FUNCTION_WORDS.items()}
+    counts = {
+        name: sum(word in function_words for word in found) for name, function_words in FUNCTION_WORDS.items()
+    }
     (best, most), (_, second) = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:2]
     return best if most >= 3 and most >= 1.5 * second and most >= 0.1 * len(found) else None
 
@@ -187,14 +233,36 @@ def _check_language(example: Example, start: int | None, *, limits: Limits) -> s
     return None
 
 
-# --- grounded -------------------------------------------------------------------------------------------------------
+# --- grounded
+# -------------------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 NUMBER_WORDS = {
     word: str(value)
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-        " eighteen nineteen twenty".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
     )
 }
 
@@ -214,17 +282,26 @@ def _check_grounded(example: Example, start: int | None, *, limits: Limits) -> s
         return None
     if example.evidence_start is None or example.evidence_end is None:
         quote = example.attributes.get("quote", "")
-        return f"the quoted evidence does not stand in the passage: “{quote[:80]}”" if quote else "no evidence was quoted"
-    if start is not None and not 0 <= example.evidence_start - start < example.evidence_end - start <= len(passage):
+        return (
+            f"the quoted evidence does not stand in the passage: “{quote[:80]}”"
+            if quote
+            else "no evidence was quoted"
+        )
+    if start is not None and not 0 <= example.evidence_start - start < example.evidence_end - start <= len(
+        passage
+    ):
         return "the evidence lies outside the passage"
-    there = numbers(passage) | {NUMBER_WORDS[word] for word in normalise(passage).split() if word in NUMBER_WORDS}
+    there = numbers(passage) | {
+        NUMBER_WORDS[word] for word in normalise(passage).split() if word in NUMBER_WORDS
+    }
     missing = sorted(numbers(example.target) - there)
     if missing:
         return f"the answer's {', '.join(missing)} does not stand in the passage"
     return None
 
 
-# --- duplicates -----------------------------------------------------------------------------------------------------
+# --- duplicates
+# -----------------------------------------------------------------------------------------------------
 
 
 def _exact_duplicate() -> Check:
@@ -266,10 +343,13 @@ def _near_duplicate(limits: Limits) -> Check:
 
 
 def _label(text: str) -> str:
-    return " ".join(sorted(numbers(text) | {NUMBER_WORDS[w] for w in normalise(text).split() if w in NUMBER_WORDS}))
+    return " ".join(
+        sorted(numbers(text) | {NUMBER_WORDS[w] for w in normalise(text).split() if w in NUMBER_WORDS})
+    )
 
 
-# --- the table ------------------------------------------------------------------------------------------------------
+# --- the table
+# ------------------------------------------------------------------------------------------------------
 
 CHECKS: dict[str, Callable[[Limits], Check]] = {
     "format": lambda limits: partial(_check_format, limits=limits),

@@ -1,9 +1,10 @@
-"""The main clause of a sentence: subject, verb group, what follows. Found by agreement and exclusion, or not at all.
+"""The main clause of a sentence: subject, verb group, what follows. Found by agreement and exclusion, or
+not at all.
 
-A simple clause has exactly one finite verb. So a word that may be a verb or something else (`pumps`, `heated`) is the verb of
-the clause when no surer verb follows before the clause ends, when its neighbours allow it, and when the subject before it
-agrees with it in number. Whatever does not fit gives `None`: the teacher asks nothing about a sentence it cannot read.
-"""
+A simple clause has exactly one finite verb. So a word that may be a verb or something else (`pumps`,
+`heated`) is the verb of the clause when no surer verb follows before the clause ends, when its neighbours
+allow it, and when the subject before it agrees with it in number. Whatever does not fit gives `None`: the
+teacher asks nothing about a sentence it cannot read."""
 
 from __future__ import annotations
 
@@ -12,21 +13,28 @@ from functools import cached_property
 
 from tunesmith.synthesize.forms import base_form
 from tunesmith.synthesize.tagger import BE, DO, HAVE, Word, load_lexicon
+from tunesmith.synthesize.wordlists import word_set
 
 Span = tuple[int, int]
 """Words [first, end) of a sentence."""
 
-SUBORDINATORS = frozenset("because although though while whereas if when unless until whenever wherever once".split())
-MAYBE_SUBORDINATORS = frozenset("since as so before after for".split())
+SUBORDINATORS = word_set("because although though while whereas if when unless until whenever wherever once")
+MAYBE_SUBORDINATORS = frozenset(["since", "as", "so", "before", "after", "for"])
 _STOPS = frozenset({",", ";", ":", "(", ")", "—", "–", "--", "and", "or", "but", "than"})
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
-_PARTITIVE = frozenset(
-    "percent % per cent third thirds quarter quarters half majority most part rest number lot variety range share kind type set pair series group couple".split()
+_PARTITIVE = word_set(
+    "percent % per cent third thirds quarter quarters half majority most part rest number lot variety"
+    " range share kind type set pair series group couple"
 )
-_PREPOSITIONS = frozenset(
-    "of in on at by for with from into onto between among through during within without against under over above below behind beside besides"
-    " beyond near across along around round about to after before via towards toward upon throughout inside outside despite per like as than".split()
-)  # fmt: skip
+_PREPOSITIONS = word_set(
+    "of in on at by for with from into onto between among through during within without against under"
+    " over above below behind beside besides beyond near across along around round about to after before"
+    " via towards toward upon throughout inside outside despite per like as than"
+)
+
+
+_OPENING_TAGS = word_set("DT PRP PRP$ CD JJ JJR JJS NN NNS NNP NNPS VBG VBN")
+_OPENING_WORDS = word_set("only almost nearly about roughly approximately most more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,10 @@ class Clause:
 
     @cached_property
     def is_negative(self) -> bool:
-        return any(word.lower in {"not", "n't", "never", "no", "cannot", "hardly"} for word in self.words[self.finite : self.rest[0] + 1])
+        return any(
+            word.lower in {"not", "n't", "never", "no", "cannot", "hardly"}
+            for word in self.words[self.finite : self.rest[0] + 1]
+        )
 
     @cached_property
     def is_plural(self) -> bool:
@@ -102,7 +113,9 @@ def read_clause(text: str, words: list[Word]) -> Clause | None:
     if finite is None:
         return None
     subject_end = finite
-    while subject_end > first and (words[subject_end - 1].tag == "RB" or words[subject_end - 1].lower in {"both", "all"}):
+    while subject_end > first and (
+        words[subject_end - 1].tag == "RB" or words[subject_end - 1].lower in {"both", "all"}
+    ):
         subject_end -= 1
     subject = _without_parenthesis(words, (first, subject_end))
     if fronted is not None and any(word.text == "," for word in words[first:subject_end]):
@@ -116,7 +129,16 @@ def read_clause(text: str, words: list[Word]) -> Clause | None:
         return None
     rest_end, tails, is_ambiguous = _split_rest(words, verb + 1, end, words[finite].verb)
     return Clause(
-        text, tuple(words), subject, finite, verb, (verb + 1, rest_end), tuple(tails), fronted, fronted_clause, is_ambiguous
+        text,
+        tuple(words),
+        subject,
+        finite,
+        verb,
+        (verb + 1, rest_end),
+        tuple(tails),
+        fronted,
+        fronted_clause,
+        is_ambiguous,
     )
 
 
@@ -124,7 +146,9 @@ def _skip_fronted(words: list[Word], end: int) -> tuple[int | None, Span | None,
     """(first word of the subject, fronted phrase, fronted clause)."""
     lower = words[0].lower if words else ""
     comma = next((i for i in range(end) if words[i].text == ","), None)
-    if lower in SUBORDINATORS or (lower in {"since", "as", "before", "after"} and comma and _has_finite(words, 1, comma)):
+    if lower in SUBORDINATORS or (
+        lower in {"since", "as", "before", "after"} and comma and _has_finite(words, 1, comma)
+    ):
         if comma is None or comma + 2 > end:
             return None, None, None
         # A clause with commas of its own cannot be told from what follows.
@@ -133,7 +157,11 @@ def _skip_fronted(words: list[Word], end: int) -> tuple[int | None, Span | None,
         if comma is None or _has_finite(words, 1, comma) or comma > 14:
             return None, None, None
         return comma + 1, (0, comma), None
-    if words and comma == 1 and (words[0].tag == "RB" or lower in {"first", "second", "third", "finally", "today"}):
+    if (
+        words
+        and comma == 1
+        and (words[0].tag == "RB" or lower in {"first", "second", "third", "finally", "today"})
+    ):
         return 2, (0, 1), None
     return 0, None, None
 
@@ -145,9 +173,7 @@ def _has_finite(words: list[Word], first: int, end: int) -> bool:
 def _opens_subject(word: Word) -> bool:
     if word.tag == "RB" and word.lower.endswith("ly"):
         return True
-    return word.tag in {"DT", "PRP", "PRP$", "CD", "JJ", "JJR", "JJS", "NN", "NNS", "NNP", "NNPS", "VBG", "VBN"} or word.lower in {
-        "only", "almost", "nearly", "about", "roughly", "approximately", "most", "more", "well-kept",
-    }  # fmt: skip
+    return word.tag in _OPENING_TAGS or word.lower in _OPENING_WORDS
 
 
 def _find_finite(words: list[Word], first: int, end: int) -> int | None:
@@ -163,7 +189,9 @@ def _find_finite(words: list[Word], first: int, end: int) -> int | None:
                     return None
                 index = closing + 1
                 continue
-            verb = next((i for i in range(index + 1, end) if words[i].verb and not _is_noun_here(words, i)), None)
+            verb = next(
+                (i for i in range(index + 1, end) if words[i].verb and not _is_noun_here(words, i)), None
+            )
             if verb is None:
                 return None
             in_relative = True
@@ -199,15 +227,43 @@ def _is_noun_here(words: list[Word], index: int, first: int | None = None) -> bo
         return not word.is_sure or word.verb == "VBP"
     if word.verb == "VBP":
         # `heat`, `pump`: a verb only after a plural or a coordination.
-        if first is not None and before.tag in _NOUN_TAGS | {"CD"} and after is not None and subject_number(words, (first, index)) == "plural":
+        if (
+            first is not None
+            and before.tag in _NOUN_TAGS | {"CD"}
+            and after is not None
+            and subject_number(words, (first, index)) == "plural"
+        ):
             if word.tag in {"VB", "VBP"} and before.tag in {"NNS", "NNPS", "CD"}:
                 return False
-            return after.tag not in {"DT", "PRP$", "PRP", "CD", "JJ", "JJR", "TO", "IN", "RB", "NNS", "VBG", "WRB"}
-        plural = before.tag in {"NNS", "NNPS"} or before.lower in {"they", "we", "people"} or before.tag == "RB"
+            return after.tag not in {
+                "DT",
+                "PRP$",
+                "PRP",
+                "CD",
+                "JJ",
+                "JJR",
+                "TO",
+                "IN",
+                "RB",
+                "NNS",
+                "VBG",
+                "WRB",
+            }
+        plural = (
+            before.tag in {"NNS", "NNPS"} or before.lower in {"they", "we", "people"} or before.tag == "RB"
+        )
         joined = any(w.lower == "and" for w in words[max(0, index - 6) : index])
         return not (plural or joined)
     if word.verb == "VBZ":
-        return before.tag not in _NOUN_TAGS | {"RB", "CD", "PRP", ")", "VBG", ",", "WDT"} and before.lower not in {"it", "which", "that", "each"}
+        return before.tag not in _NOUN_TAGS | {
+            "RB",
+            "CD",
+            "PRP",
+            ")",
+            "VBG",
+            ",",
+            "WDT",
+        } and before.lower not in {"it", "which", "that", "each"}
     return before.tag not in _NOUN_TAGS | {"RB", "CD", "PRP", ")", ",", "WDT", "WP"}
 
 
@@ -217,22 +273,48 @@ def _is_last_verb(words: list[Word], index: int, end: int) -> bool:
         return True
     if words[index].verb == "VBD" and not words[index].is_sure and words[index - 1].text == ",":
         return not any(word.is_sure for word in words[index + 1 : end])
-    if words[index].verb == "VBD" and words[index].tag == "VBN" and words[index + 1 : end] and words[index + 1].tag in {"IN", "TO", "RB"}:
+    if (
+        words[index].verb == "VBD"
+        and words[index].tag == "VBN"
+        and words[index + 1 : end]
+        and words[index + 1].tag in {"IN", "TO", "RB"}
+    ):
         # `employees trained in … and suppliers …`: a participle unless no other finite verb is left for the clause.
         for later in range(index + 2, end):
-            if words[later].text in {";", ":"} or words[later].lower in SUBORDINATORS or words[later].tag in {"WDT", "WP"}:
+            if (
+                words[later].text in {";", ":"}
+                or words[later].lower in SUBORDINATORS
+                or words[later].tag in {"WDT", "WP"}
+            ):
                 break
-            if (words[later].is_sure or words[later].verb in {"VBZ", "VBP"}) and not _is_noun_here(words, later, 0):
+            if (words[later].is_sure or words[later].verb in {"VBZ", "VBP"}) and not _is_noun_here(
+                words, later, 0
+            ):
                 return False
     for later in range(index + 1, end):
         word = words[later]
-        if word.text in _STOPS or word.lower in SUBORDINATORS or word.tag in {"WDT", "WP", "WRB"} or word.lower in {"that", "as", "since"}:
-            if word.text == "," and words[index].verb == "VBD" and not words[index].is_sure and words[index].tag == "VBN":
+        if (
+            word.text in _STOPS
+            or word.lower in SUBORDINATORS
+            or word.tag in {"WDT", "WP", "WRB"}
+            or word.lower in {"that", "as", "since"}
+        ):
+            if (
+                word.text == ","
+                and words[index].verb == "VBD"
+                and not words[index].is_sure
+                and words[index].tag == "VBN"
+            ):
                 continue
             break
         if word.verb and word.is_sure and not _is_noun_here(words, later):
             return False
-        if word.verb == "VBZ" and words[index].verb == "VBD" and words[index].tag == "VBN" and words[later - 1].tag in _NOUN_TAGS | {"CD"}:
+        if (
+            word.verb == "VBZ"
+            and words[index].verb == "VBD"
+            and words[index].tag == "VBN"
+            and words[later - 1].tag in _NOUN_TAGS | {"CD"}
+        ):
             following = words[later + 1] if later + 1 < end else None
             if following is not None and following.tag in {"DT", "PRP$", "CD"}:
                 return False
@@ -242,13 +324,22 @@ def _is_last_verb(words: list[Word], index: int, end: int) -> bool:
         while at < end and words[at].tag == "RB":
             at += 1
         following = words[at] if at < end else None
-        if following is None or following.tag in {".", ",", "CC", ":"} or (following.verb and following.is_sure):
+        if (
+            following is None
+            or following.tag in {".", ",", "CC", ":"}
+            or (following.verb and following.is_sure)
+        ):
             return at > index + 1 and following is None
         if following.verb == "VBP" and at > index + 1:
             return False
         # `fibre boards store more heat`: the second word is the verb when it has an object of its own.
         beyond = words[at + 1] if at + 1 < end else None
-        return not (words[index].tag == "NNS" and following.verb == "VBP" and beyond is not None and beyond.tag in {"DT", "PRP$", "CD", "JJR"})
+        return not (
+            words[index].tag == "NNS"
+            and following.verb == "VBP"
+            and beyond is not None
+            and (beyond.tag in {"DT", "PRP$", "CD", "JJR"} or beyond.lower in {"more", "less", "most"})
+        )
     return True
 
 
@@ -261,9 +352,15 @@ def subject_number(words: tuple[Word, ...] | list[Word], span: Span) -> str:
     opener = words[first].lower
     if opener in {"each", "every"}:
         return "singular"
-    if words[first].tag == "VBG" and not words[first].is_noun and any(w.tag == "DT" for w in words[first + 1 : end]):
+    if (
+        words[first].tag == "VBG"
+        and not words[first].is_noun
+        and any(w.tag == "DT" for w in words[first + 1 : end])
+    ):
         return "singular"
-    if opener in {"a", "an"} and not any(words[i].tag == "DT" and words[i - 1].lower in {"and", "or"} for i in range(first + 1, end)):
+    if opener in {"a", "an"} and not any(
+        words[i].tag == "DT" and words[i - 1].lower in {"and", "or"} for i in range(first + 1, end)
+    ):
         return "singular" if words[head].lower not in _PARTITIVE else "any"
     for index in range(head + 1, end):
         if words[index].lower == "and" and index + 1 < end and not _inside_prepositional(words, head, index):
@@ -282,12 +379,18 @@ def subject_number(words: tuple[Word, ...] | list[Word], span: Span) -> str:
         return "any"
     if word.tag in {"NNP"} and word.lower.endswith("s"):
         return "any"
-    return "any" if word.lower in {"people", "data", "police", "staff", "media", "means", "species"} else "singular"
+    return (
+        "any"
+        if word.lower in {"people", "data", "police", "staff", "media", "means", "species"}
+        else "singular"
+    )
 
 
 def _inside_prepositional(words: tuple[Word, ...] | list[Word], head: int, index: int) -> bool:
     """True when `and` joins two nouns of a phrase that hangs on the head: `the price of coal and oil`."""
-    return any(word.lower in _PREPOSITIONS or word.tag in {"WDT", "VBG", "VBN"} for word in words[head + 1 : index])
+    return any(
+        word.lower in _PREPOSITIONS or word.tag in {"WDT", "VBG", "VBN"} for word in words[head + 1 : index]
+    )
 
 
 def head_noun(words: tuple[Word, ...] | list[Word], span: Span) -> int | None:
@@ -305,7 +408,27 @@ def head_noun(words: tuple[Word, ...] | list[Word], span: Span) -> int | None:
             break
         if word.tag in {"IN", "TO"} and found is None:
             continue
-        if word.tag in {"POS", "DT", "PRP$", "CD", "JJ", "JJR", "JJS", "VBN", "VBG", "RB", "CC", "VB", "VBD", "VBP", "VBZ"} and found is None:
+        if (
+            word.tag
+            in {
+                "POS",
+                "DT",
+                "PRP$",
+                "CD",
+                "JJ",
+                "JJR",
+                "JJS",
+                "VBN",
+                "VBG",
+                "RB",
+                "CC",
+                "VB",
+                "VBD",
+                "VBP",
+                "VBZ",
+            }
+            and found is None
+        ):
             continue
         if word.tag == "POS" or (word.tag in {"CD"} and found is not None):
             continue
@@ -315,7 +438,9 @@ def head_noun(words: tuple[Word, ...] | list[Word], span: Span) -> int | None:
 
 
 def _in_number(words: tuple[Word, ...] | list[Word], index: int) -> bool:
-    return index + 1 < len(words) and (words[index + 1].tag == "CD" or words[index + 1].lower in {"least", "most"})
+    return index + 1 < len(words) and (
+        words[index + 1].tag == "CD" or words[index + 1].lower in {"least", "most"}
+    )
 
 
 def _agrees(words: list[Word], subject: Span, finite: Word) -> bool:
@@ -337,7 +462,11 @@ def _is_noun_phrase(words: list[Word], span: Span) -> bool:
     if any(words[i].tag in {"DT", "PRP$"} and words[i - 1].tag in _NOUN_TAGS for i in range(first + 1, end)):
         return False
     last = words[end - 1]
-    closes = last.tag in _NOUN_TAGS | {"CD", "PRP", ")", "VBN", "JJ", "%"} or last.text in {"°C", "°F", "%", "”"} or last.verb != ""
+    closes = (
+        last.tag in _NOUN_TAGS | {"CD", "PRP", ")", "VBN", "JJ", "%"}
+        or last.text in {"°C", "°F", "%", "”"}
+        or last.verb != ""
+    )
     if last.lower in _PREPOSITIONS or last.tag in {"DT", "PRP$", "CC"}:
         closes = False
     if last.tag == "VBG" and end - first > 0:
@@ -370,10 +499,18 @@ def _main_verb(words: list[Word], finite: int, end: int) -> int | None:
         if index >= end or not _matches(words[index], expect):
             break
         current = index
-        expect = _expected(words[index].lower, "") if words[index].lower in {"be", "been", "being", "have"} else set()
+        expect = (
+            _expected(words[index].lower, "")
+            if words[index].lower in {"be", "been", "being", "have"}
+            else set()
+        )
     if words[finite].tag == "MD" and current == finite:
         return None
-    if lower in DO and current == finite and any(w.lower in {"not", "n't"} for w in words[finite : finite + 3]):
+    if (
+        lower in DO
+        and current == finite
+        and any(w.lower in {"not", "n't"} for w in words[finite : finite + 3])
+    ):
         return None
     return current
 
@@ -425,17 +562,22 @@ def _split_rest(words: list[Word], first: int, end: int, verb_form: str) -> tupl
             opener in MAYBE_SUBORDINATORS
             and (is_comma or index > first)
             and (opener != "so" or is_comma or words[at + 1].lower == "that")
-            and (_opens_clause(words, at, end) or (opener == "so" and is_comma and words[at + 1].tag in {"DT", "PRP", "NN", "NNS", "PRP$"}))
+            and (
+                _opens_clause(words, at, end)
+                or (opener == "so" and is_comma and words[at + 1].tag in {"DT", "PRP", "NN", "NNS", "PRP$"})
+            )
         ):
             cuts.append((index, "so that" if opener == "so" and words[at + 1].lower == "that" else opener))
             index = at
-        elif is_comma and (after.tag in {"WDT", "WP"} or after.lower in {"which", "who", "whose", "whom", "where"}):
+        elif is_comma and (
+            after.tag in {"WDT", "WP"} or after.lower in {"which", "who", "whose", "whom", "where"}
+        ):
             cuts.append((index, after.lower))
             index = at
         elif is_comma and after.lower in _PREPOSITIONS and at + 1 < end and words[at + 1].lower == "which":
             cuts.append((index, "which"))
             index = at
-        elif is_comma and after.verb == verb_form and (after.is_sure or after.tag == verb_form):
+        elif is_comma and after.verb == verb_form and (after.is_sure or after.tag in {verb_form, "VB"}):
             cuts.append((index, "and"))
         elif is_comma and after.tag in {"VBG"} and not _is_list(words, first, index):
             cuts.append((index, "participle"))
@@ -488,8 +630,12 @@ def _coordinates(words: list[Word], first: int, at: int, end: int, verb_form: st
         return None
     word = words[index]
     following = words[index + 1] if index + 1 < end else None
-    takes = following is not None and following.tag in {"DT", "PRP$", "PRP", "CD", "IN", "TO", "RB", "JJ", "NNS"} and following.lower != "of"
-    if word.verb and (word.is_sure or (word.verb == verb_form and (takes or word.tag == verb_form))):
+    takes = (
+        following is not None
+        and following.tag in {"DT", "PRP$", "PRP", "CD", "IN", "TO", "RB", "JJ", "NNS"}
+        and following.lower != "of"
+    )
+    if word.verb and (word.is_sure or (word.verb == verb_form and (takes or word.tag in {verb_form, "VB"}))):
         # `to monitor and evaluate`: the base form goes on with an infinitive, not with the main verb.
         in_infinitive = word.verb == "VBP" and not word.is_sure and _has_infinitive(words, first, at)
         return None if in_infinitive else "verb"
@@ -503,7 +649,8 @@ def _coordinates(words: list[Word], first: int, at: int, end: int, verb_form: st
 def _has_infinitive(words: list[Word], first: int, end: int) -> bool:
     """True when a verb form stands there that a base form can be joined to."""
     return any(
-        words[i].tag in {"MD", "VBG"} or (words[i].tag == "TO" and i + 1 < end and words[i + 1].tag == "VB") for i in range(first, end)
+        words[i].tag in {"MD", "VBG"} or (words[i].tag == "TO" and i + 1 < end and words[i + 1].tag == "VB")
+        for i in range(first, end)
     )
 
 
@@ -518,4 +665,7 @@ def _lists_on(words: list[Word], at: int, end: int) -> bool:
 
 
 def _is_list(words: list[Word], first: int, index: int) -> bool:
-    return any(word.lower in {"and", "or"} for word in words[index : index + 12]) and words[index - 1].tag == "VBG"
+    return (
+        any(word.lower in {"and", "or"} for word in words[index : index + 12])
+        and words[index - 1].tag == "VBG"
+    )

@@ -1,9 +1,9 @@
 """Sends requests to an OpenAI-compatible server: many at a time, patiently, each at most once for good.
 
-What the server says decides: 401, 402, 403, 404 stop the run, because every request would meet them; 400, 413, 422 turn down the
-one item; 408, 409, 425, 429, 5xx and network errors are tried again, after the server's own Retry-After or a random wait
-that doubles (full jitter, Brooker 2015). Only the request that was refused waits.
-"""
+What the server says decides: 401, 402, 403, 404 stop the run, because every request would meet them; 400,
+413, 422 turn down the one item; 408, 409, 425, 429, 5xx and network errors are tried again, after the
+server's own Retry-After or a random wait that doubles (full jitter, Brooker 2015). Only the request that
+was refused waits."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Unanswered:
 class Gate:
     """How many requests may be in flight: doubles until the server refuses, then feels its way.
 
-    A burst of refusals sets the limit to what the server still holds, which is what it took; a lone refusal (under 8 % of
-    the recent ones) changes nothing. Near the level that was refused it grows ten times more slowly.
-    """
+    A burst of refusals sets the limit to what the server still holds, which is what it took; a lone refusal
+    (under 8 % of the recent ones) changes nothing. Near the level that was refused it grows ten times more
+    slowly."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -127,7 +127,8 @@ class Client:
             schema: JSON schema of the reply.
 
         Raises:
-            TunesmithError: what stops the whole run: the key is wrong, the model is not there, the limit is reached.
+            TunesmithError: what stops the whole run: the key is wrong, the model is not there, the limit is
+            reached.
         """
         kept = self.journal.get(name)
         if kept is not None:
@@ -184,7 +185,9 @@ class Client:
             self._reserve()
             if self._session is None:
                 self._session = self._open()
-            async with self._session.post(f"{self.options.url}/chat/completions", json={**body, **_wanted(asked, schema)}) as response:
+            async with self._session.post(
+                f"{self.options.url}/chat/completions", json={**body, **_wanted(asked, schema)}
+            ) as response:
                 text = await response.text(errors="replace")
                 status = response.status
                 retry_after = _seconds(response.headers.get("Retry-After"))
@@ -246,13 +249,20 @@ class Client:
 
 def unreachable(options: TeacherOptions, reason: str) -> MissingError:
     return MissingError(
-        f"the teacher's server does not answer ({reason})", where=options.url, do="start it, or mend synthesize.teacher.url"
+        f"the teacher's server does not answer ({reason})",
+        where=options.url,
+        do="start it, or mend synthesize.teacher.url",
     )
 
 
 def _wanted(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if form == "json_schema":
-        return {"response_format": {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": schema}}}
+        return {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "reply", "strict": True, "schema": schema},
+            }
+        }
     return {"response_format": {"type": "json_object"}} if form == "json_object" else {}
 
 
@@ -283,7 +293,9 @@ def _stop(status: int, text: str, options: TeacherOptions, model: str) -> Tunesm
             do="mend synthesize.teacher.model or synthesize.teacher.url",
         )
     if status == 402:
-        return TunesmithError(f"the server wants payment ({said})", where=options.url, do="top up the account, then run again")
+        return TunesmithError(
+            f"the server wants payment ({said})", where=options.url, do="top up the account, then run again"
+        )
     named = f"the key in {options.api_key_env}" if options.api_key_env else "a request without a key"
     return MissingError(
         f"the server does not accept {named} ({said})",

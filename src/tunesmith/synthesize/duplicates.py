@@ -1,5 +1,5 @@
-"""Near duplicates in one pass: MinHash finds candidates, exact Jaccard decides (Broder 1997; Leskovec, Rajaraman and Ullman,
-"Mining of Massive Datasets", chapter 3)."""
+"""Near duplicates in one pass: MinHash finds candidates, exact Jaccard decides (Broder 1997; Leskovec,
+Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3)."""
 
 from __future__ import annotations
 

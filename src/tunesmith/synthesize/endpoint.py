@@ -1,9 +1,8 @@
 """The teacher behind an OpenAI-compatible server.
 
-Requests run on an event loop in a thread of their own; the caller draws examples from a plain iterator, in the order of the
-passages. What is in flight is bounded, and so is memory. An interrupt drains: what was sent is awaited and kept, nothing
-new goes out. A second interrupt stops at once.
-"""
+Requests run on an event loop in a thread of their own; the caller draws examples from a plain iterator, in
+the order of the passages. What is in flight is bounded, and so is memory. An interrupt drains: what was
+sent is awaited and kept, nothing new goes out. A second interrupt stops at once."""
 
 from __future__ import annotations
 
@@ -41,7 +40,9 @@ class Item:
 
 
 class EndpointTeacher:
-    def __init__(self, options: TeacherOptions, journal: Path, key: str | None, prompts: Mapping[Kind, Prompt]) -> None:
+    def __init__(
+        self, options: TeacherOptions, journal: Path, key: str | None, prompts: Mapping[Kind, Prompt]
+    ) -> None:
         self._options = options
         self._journal = journal
         self._key = key
@@ -161,7 +162,9 @@ def _example(item: Item, written: Written, model: str) -> Example:
     if span is None and written.evidence:
         attributes["quote"] = written.evidence
     return Example(
-        id=content_id(chunk.source_id, item.kind, question, written.answer, chunk.text if item.kind == "summary" else ""),
+        id=content_id(
+            chunk.source_id, item.kind, question, written.answer, chunk.text if item.kind == "summary" else ""
+        ),
         source_id=chunk.source_id,
         kind=item.kind,
         instruction=question,

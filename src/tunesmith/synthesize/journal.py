@@ -1,8 +1,8 @@
 """Every reply of a model teacher, kept by the content of its request: nothing is paid for twice.
 
-One SQLite file in WAL mode. Replies are committed in groups (each 50 ms, or 64 of them), so that a killed run loses at most
-the requests that were in flight and those of the last group; a database torn by the kill heals itself on opening.
-"""
+One SQLite file in WAL mode. Replies are committed in groups (each 50 ms, or 64 of them), so that a killed
+run loses at most the requests that were in flight and those of the last group; a database torn by the kill
+heals itself on opening."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ class Usage:
 
 
 def request_key(url: str, body: Mapping[str, Any]) -> str:
-    """Names a request by its content: server, model, messages and settings. A key that differs in nothing is the same."""
-    return content_id(url, json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")), length=32)
+    """Names a request by its content: server, model, messages and settings."""
+    return content_id(
+        url, json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")), length=32
+    )
 
 
 class Journal:
@@ -131,4 +133,6 @@ class Journal:
 
 
 def _packed(value: Any) -> bytes:
-    return zlib.compress(json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass"), 1)
+    return zlib.compress(
+        json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass"), 1
+    )

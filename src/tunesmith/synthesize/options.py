@@ -16,21 +16,37 @@ CheckName = str
 
 
 class TeacherOptions(Options):
-    url: str = Field(description="base address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
-    model: str | None = Field(None, description="name of the model there; may be left out where only one is served")
-    api_key_env: str | None = Field(
-        None, description="name of the environment variable that holds the key; the key itself is never written anywhere"
+    url: str = Field(
+        description="base address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1"
     )
-    temperature: float | None = Field(0.3, ge=0, le=2, description="sampling temperature; null leaves it to the server")
-    max_tokens: int = Field(1024, ge=16, description="longest reply in tokens; a reply cut there is refused, never mended")
+    model: str | None = Field(
+        None, description="name of the model there; may be left out where only one is served"
+    )
+    api_key_env: str | None = Field(
+        None,
+        description="name of the environment variable that holds the key; the key itself is never written anywhere",
+    )
+    temperature: float | None = Field(
+        0.3, ge=0, le=2, description="sampling temperature; null leaves it to the server"
+    )
+    max_tokens: int = Field(
+        1024, ge=16, description="longest reply in tokens; a reply cut there is refused, never mended"
+    )
     seed: int | None = Field(None, description="sampling seed sent with each request; null sends none")
     structured: Literal["json_schema", "json_object", "off"] = Field(
-        "json_schema", description="how a JSON reply is asked for; a server that refuses one form is asked in the next"
+        "json_schema",
+        description="how a JSON reply is asked for; a server that refuses one form is asked in the next",
     )
-    concurrency: int = Field(8, ge=1, le=512, description="most requests in flight; fewer while the server says 429")
+    concurrency: int = Field(
+        8, ge=1, le=512, description="most requests in flight; fewer while the server says 429"
+    )
     timeout_s: float = Field(120.0, gt=0, description="seconds to wait for one reply")
-    tries: int = Field(6, ge=1, description="times one request is sent before its item is refused (429, 5xx, network)")
-    max_requests: int | None = Field(None, ge=1, description="most requests this run may send; null: no limit")
+    tries: int = Field(
+        6, ge=1, description="times one request is sent before its item is refused (429, 5xx, network)"
+    )
+    max_requests: int | None = Field(
+        None, ge=1, description="most requests this run may send; null: no limit"
+    )
 
     @field_validator("url")
     @classmethod
@@ -43,27 +59,41 @@ class TeacherOptions(Options):
 class SynthesizeOptions(Options):
     teacher: str | TeacherOptions = Field(
         "builtin",
-        description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, or {url, model, …}",
+        description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, or "
+        "{url, model, …}",
     )
-    kinds: tuple[Kind, ...] = Field(("question_answer",), description="what to write: question_answer, summary", min_length=1)
+    kinds: tuple[Kind, ...] = Field(
+        ("question_answer",), description="what to write: question_answer, summary", min_length=1
+    )
     per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
     checks: tuple[CheckName, ...] = Field(
-        tuple(CHECKS), description="checks each example has to pass, in this order; what they refuse is kept with the reason"
+        tuple(CHECKS),
+        description="checks each example has to pass, in this order; what they refuse is kept with the reason",
     )
     near_duplicate: float = Field(
-        0.8, gt=0, le=1, description="Jaccard similarity of 5-character pieces from which two prompts (or answers) are the same"
+        0.8,
+        gt=0,
+        le=1,
+        description="Jaccard similarity of 5-character pieces from which two prompts (or answers) are the same",
     )
     max_question_words: int = Field(60, ge=3, description="longest question, in words")
     max_answer_words: int = Field(120, ge=1, description="longest answer, in words")
     prompt: str | None = Field(
-        None, description="Jinja file in place of the built-in prompt for a model teacher, relative to the plan"
+        None,
+        description="Jinja file in place of the built-in prompt for a model teacher, relative to the plan",
     )
 
     @field_validator("teacher", mode="after")
     @classmethod
     def _is_known(cls, teacher: str | TeacherOptions) -> str | TeacherOptions:
-        if isinstance(teacher, str) and teacher != "builtin" and not teacher.startswith(("ollama/", "http://", "https://")):
-            raise ValueError(f"{teacher!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}")
+        if (
+            isinstance(teacher, str)
+            and teacher != "builtin"
+            and not teacher.startswith(("ollama/", "http://", "https://"))
+        ):
+            raise ValueError(
+                f"{teacher!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}"
+            )
         return teacher
 
     @field_validator("kinds")

@@ -1,8 +1,7 @@
 """The words a model teacher is asked with: Jinja files, sandboxed, tried out before the first request.
 
-A prompt file has two blocks, `system` and `user`, and knows these names: `passage` (the text), `fence` (a mark that does not
-occur in it), `title`, `heading`, `kind`, `count` (most pairs wanted).
-"""
+A prompt file has two blocks, `system` and `user`, and knows these names: `passage` (the text), `fence` (a
+mark that does not occur in it), `title`, `heading`, `kind`, `count` (most pairs wanted)."""
 
 from __future__ import annotations
 
@@ -45,7 +44,9 @@ class Prompt:
             context = self.template.new_context(names)
             return "".join(self.template.blocks[block](context)).strip()
         except jinja2.TemplateError as error:
-            raise InputError(f"the prompt cannot be filled in: {error}", where=self.where, do=_NAMES) from error
+            raise InputError(
+                f"the prompt cannot be filled in: {error}", where=self.where, do=_NAMES
+            ) from error
 
 
 _NAMES = "a prompt file may use: passage, fence, title, heading, kind, count"
@@ -69,14 +70,18 @@ def open_prompt(kind: Kind, path: Path | None) -> Prompt:
             else path.read_text(encoding="utf-8")
         )
     except OSError as error:
-        raise MissingError("the prompt file cannot be read", where=where, do="mend synthesize.prompt") from error
+        raise MissingError(
+            "the prompt file cannot be read", where=where, do="mend synthesize.prompt"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError("the prompt file is not UTF-8 text", where=where, do="save it as UTF-8") from error
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
     try:
         template = environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the prompt is no Jinja template: {error.message}", where=f"{where}:{error.lineno}") from error
+        raise InputError(
+            f"the prompt is no Jinja template: {error.message}", where=f"{where}:{error.lineno}"
+        ) from error
     missing = [block for block in BLOCKS if block not in template.blocks]
     if missing:
         raise InputError(
@@ -88,5 +93,7 @@ def open_prompt(kind: Kind, path: Path | None) -> Prompt:
     sample = Chunk("", "", "Title", None, "A passage.", 0, 10, None, None, 3)
     user = prompt.messages(sample, kind, 3)[1]["content"]
     if sample.text not in user:
-        raise InputError("the prompt does not show the passage", where=where, do="put {{ passage }} into the block user")
+        raise InputError(
+            "the prompt does not show the passage", where=where, do="put {{ passage }} into the block user"
+        )
     return prompt

@@ -8,24 +8,29 @@ from dataclasses import dataclass
 from tunesmith.synthesize.clauses import Clause, Span
 from tunesmith.synthesize.forms import third_person
 from tunesmith.synthesize.tagger import BE, HAVE, Word
+from tunesmith.synthesize.wordlists import word_set
 
-DISCOURSE = frozenset(
-    "also therefore thus hence however then nevertheless instead moreover furthermore consequently accordingly indeed likewise meanwhile too now"
-    " still already even yet again additionally similarly".split()
-)  # fmt: skip
+DISCOURSE = word_set(
+    "also therefore thus hence however then nevertheless instead moreover furthermore consequently"
+    " accordingly indeed likewise meanwhile too now still already even yet again additionally similarly"
+)
 """Adverbs that tie a sentence to the one before it; a question stands alone."""
 
-_PHRASAL = {
-    "give": "off up back out", "take": "in up off on out over", "pass": "on", "let": "in out", "drive": "out", "hold": "back off up",
-    "send": "back out", "break": "down up", "make": "up", "keep": "out up", "carry": "out", "set": "up out", "build": "up", "use": "up",
-    "point": "out", "fill": "up", "bring": "about in", "draw": "in up", "put": "forward on", "catch": "up", "cut": "down off", "shut": "off down",
-    "switch": "on off", "turn": "on off", "find": "out", "rule": "out", "phase": "out", "scale": "up down", "draw up": "", "cool": "down",
-}  # fmt: skip
-PHRASAL = {verb: frozenset(particles.split()) for verb, particles in _PHRASAL.items()}
-_SPLITTERS = frozenset(
-    "in on at by for with from into onto between among through during within without against under over above below behind beside beyond near"
-    " across along around round about to after before since until via towards toward upon throughout inside outside despite as per like".split()
-)  # fmt: skip
+_PHRASAL = """
+give: off up back out. take: in up off on out over. pass: on. let: in out. drive: out. hold: back off up.
+send: back out. break: down up. make: up. keep: out up. carry: out. set: up out. build: up. use: up. point:
+out. fill: up. bring: about in. draw: in up. put: forward on. catch: up. cut: down off. shut: off down.
+switch: on off. turn: on off. find: out. rule: out. phase: out. scale: up down. cool: down. """
+PHRASAL = {
+    verb.strip(): frozenset(particles.split())
+    for verb, _, particles in (entry.partition(":") for entry in _PHRASAL.split(".") if entry.strip())
+}
+"""Verb -> particles that belong to it: `gives off heat`."""
+_SPLITTERS = word_set(
+    "in on at by for with from into onto between among through during within without against under over"
+    " above below behind beside beyond near across along around round about to after before since until"
+    " via towards toward upon throughout inside outside despite as per like"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,11 @@ def pieces(clause: Clause) -> tuple[str, list[Piece]]:
     first, end = clause.rest
     words = clause.words
     particle = ""
-    if first < end and words[first].lower in PHRASAL.get(clause.base, ()) and not _is_preposition_here(clause, first, end):
+    if (
+        first < end
+        and words[first].lower in PHRASAL.get(clause.base, ())
+        and not _is_preposition_here(clause, first, end)
+    ):
         particle = words[first].text
         first += 1
     found: list[Piece] = []
@@ -52,9 +61,11 @@ def pieces(clause: Clause) -> tuple[str, list[Piece]]:
     starts_absorbed = False
     for index in range(first, end):
         word = words[index]
-        if index > first and (word.tag in {"WDT", "WP", "WRB"} or word.lower == "that" or (
-            word.tag in {"VBN", "VBG"} and words[index - 1].is_noun
-        )):
+        if index > first and (
+            word.tag in {"WDT", "WP", "WRB"}
+            or word.lower == "that"
+            or (word.tag in {"VBN", "VBG"} and words[index - 1].is_noun)
+        ):
             is_absorbed = True
         splits = word.lower in _SPLITTERS and word.tag in {"IN", "TO"} and not _joins_numbers(words, index)
         if splits and index + 1 < end and words[index + 1].tag in {"WDT", "WP", "WRB"}:
@@ -66,7 +77,11 @@ def pieces(clause: Clause) -> tuple[str, list[Piece]]:
             found.append(Piece(opener, (start, index), starts_absorbed))
             start, starts_absorbed = index, is_absorbed
         if splits:
-            opener = "to do" if word.lower == "to" and index + 1 < end and words[index + 1].tag in {"VB"} else word.lower
+            opener = (
+                "to do"
+                if word.lower == "to" and index + 1 < end and words[index + 1].tag in {"VB"}
+                else word.lower
+            )
     if start < end:
         found.append(Piece(opener, (start, end), starts_absorbed))
     return particle, found
@@ -76,7 +91,8 @@ def _is_preposition_here(clause: Clause, first: int, end: int) -> bool:
     word = clause.words[first].lower
     if word not in {"in", "on", "over", "about"}:
         return False
-    # `takes in heat` but `lies on a side`: a particle has an object without determiner, or is in the table for this verb only.
+    # `takes in heat` but `lies on a side`: a particle has an object without determiner, or is in the table
+    # for this verb only.
     following = clause.words[first + 1] if first + 1 < end else None
     return following is None or (following.tag == "DT" and clause.base not in {"let", "take", "pass"})
 
@@ -89,9 +105,17 @@ def _joins_numbers(words: tuple[Word, ...], index: int) -> bool:
     if after is None:
         return False
     if lower == "to":
-        return before is not None and (before.tag == "CD" or before.lower == "up" or before.text in {"%", "°C"}) and after.tag == "CD"
+        return (
+            before is not None
+            and (before.tag == "CD" or before.lower == "up" or before.text in {"%", "°C"})
+            and after.tag == "CD"
+        )
     if lower in {"about", "around", "over", "under", "above", "below"}:
-        counted = after.tag == "CD" or after.lower in {"half", "a"} and index + 2 < len(words) and words[index + 2].lower in {"quarter", "third", "half"}
+        counted = after.tag == "CD" or (
+            after.lower in {"half", "a"}
+            and index + 2 < len(words)
+            and words[index + 2].lower in {"quarter", "third", "half"}
+        )
         return counted and (before is None or before.tag not in {"NN", "NNS", "NNP"} or lower == "about")
     if lower == "at":
         return after.lower in {"least", "most"}
@@ -126,7 +150,10 @@ def as_answer(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-_LOOSE = re.compile(r"[\s,]*\b(?:simply|mainly|partly|especially|particularly|primarily|only|just|for example|for instance)?[\s,]*(?=\?$)")
+_LOOSE = re.compile(
+    r"[\s,]*\b(?:simply|mainly|partly|especially|particularly|primarily|only|just|for example|for "
+    r"instance)?[\s,]*(?=\?$)"
+)
 
 
 def tidy(text: str) -> str:

@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 
 from tunesmith.synthesize.clauses import Clause, Span, head_noun, subject_number
 from tunesmith.synthesize.questions import lower_first
-from tunesmith.synthesize.rules import Statement
+from tunesmith.synthesize.rules.statement import Statement
 from tunesmith.synthesize.tagger import BE, Word, load_lexicon
+from tunesmith.synthesize.wordlists import word_set
 
-_POINTING = frozenset("this these that those such another other others both it they he she we you i one some neither either former latter".split())
-_KNOWN_TO_ALL = frozenset(
-    "sun earth world atmosphere climate environment economy internet government public sky moon sea air weather ground future past law market"
-    " body brain heart human universe planet ocean wind rain eu un".split()
-)  # fmt: skip
+_POINTING = word_set(
+    "this these that those such another other others both it they he she we you i one some neither either"
+    " former latter"
+)
+_KNOWN_TO_ALL = word_set(
+    "sun earth world atmosphere climate environment economy internet government public sky moon sea air"
+    " weather ground future past law market body brain heart human universe planet ocean wind rain eu un"
+)
 """Nouns of which there is one, so that `the sun` needs no naming."""
-_PERSON_VERBS = frozenset(
-    "invent discover develop found write publish describe propose design introduce patent build say argue explain paint compose win study"
-    " lead direct establish coin publish open devise demonstrate create suggest note observe call believe state".split()
-)  # fmt: skip
+_PERSON_VERBS = word_set(
+    "invent discover develop found write publish describe propose design introduce patent build say argue"
+    " explain paint compose win study lead direct establish coin publish open devise demonstrate create"
+    " suggest note observe call believe state"
+)
 
 
 @dataclass(slots=True)
@@ -51,7 +56,13 @@ def resolve(clause: Clause, memory: Memory, *, is_new_paragraph: bool) -> Statem
         named = None if clause.fronted_clause else _named_by_pronoun(opener.lower, memory)
         is_person = memory.is_person and named is not None
         number = memory.number
-    elif opener.lower in _POINTING or opener.tag == "PRP$" or any(word.lower in {"this", "these", "those", "such", "our", "we", "us"} for word in words[first:end]):
+    elif (
+        opener.lower in _POINTING
+        or opener.tag == "PRP$"
+        or any(
+            word.lower in {"this", "these", "those", "such", "our", "we", "us"} for word in words[first:end]
+        )
+    ):
         named = None
     elif opener.lower == "the":
         named = _named_in_full(words, clause.subject, phrase, memory, introduces=_introduces(clause))
@@ -77,7 +88,9 @@ def _named_by_pronoun(pronoun: str, memory: Memory) -> str | None:
     return memory.subject if fits.get(pronoun) else None
 
 
-def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Memory, *, introduces: bool) -> str | None:
+def _named_in_full(
+    words: tuple[Word, ...], span: Span, phrase: str, memory: Memory, *, introduces: bool
+) -> str | None:
     """`the layer` -> the phrase that introduced it; a phrase with words of its own stays as it is."""
     first, end = span
     head = head_noun(words, span)
@@ -90,7 +103,12 @@ def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Mem
         return phrase
     if said_more and not _is_ordinal(words[first + 1]):
         # `the expanding capsule` leans on the capsule of before; `the price of coal` does not.
-        leans = head - first > 1 and end - head == 1 and words[first + 1].tag in {"VBG", "VBN", "JJ", "JJR"} and noun in memory.phrases
+        leans = (
+            head - first > 1
+            and end - head == 1
+            and words[first + 1].tag in {"VBG", "VBN", "JJ", "JJR"}
+            and noun in memory.phrases
+        )
         return None if leans else phrase
     if said_more:
         return None if end - head == 1 else phrase
@@ -99,12 +117,29 @@ def _named_in_full(words: tuple[Word, ...], span: Span, phrase: str, memory: Mem
     return phrase if introduces or _MACHINE.fullmatch(noun) else None
 
 
-_MACHINE = re.compile(r"(?!customer|manager|consumer|director|parameter|researcher|operator|character|professor|minister|producer)\w{5,}(?:[cstd]or|ers?|[bg]erant|nsate|stat|meter)")
+_MACHINE = re.compile(
+    r"(?!customer|manager|consumer|director|parameter|researcher|operator|character|professor|"
+    r"minister|producer)\w{5,}(?:[cstd]or|ers?|[bg]erant|nsate|stat|meter)"
+)
 """`The compressor`, `the thermostat`: nouns so special that a passage about them has one."""
 
 
 def _is_ordinal(word: Word) -> bool:
-    return word.lower in {"first", "second", "third", "fourth", "last", "next", "latter", "former", "other", "same", "main", "remaining", "rest"}
+    return word.lower in {
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "last",
+        "next",
+        "latter",
+        "former",
+        "other",
+        "same",
+        "main",
+        "remaining",
+        "rest",
+    }
 
 
 _A = re.compile(r"^(?:an?|one|every|each|the) ")
@@ -119,16 +154,10 @@ def _remember(clause: Clause, named: str | None, number: str, is_person: bool, m
     head = head_noun(words, clause.subject)
     if head is None or words[head].tag == "PRP":
         return
-    noun = words[head].lower
-    if len(named.split()) > len(_A.sub("", named).split()[-1:]) + 1 or (named.split()[0] not in {"a", "an", "the"} and len(named.split()) > 1):
-        full = re.sub(r"^(?:an?|one) ", "the ", named) if number != "plural" else f"the {named}" if not named.startswith("the ") else named
-        if len(full.split()) <= 6 and head + 1 == clause.subject[1]:
-            memory.phrases[noun] = full
-            memory.phrases.setdefault(_other_number(noun), full if number == "plural" else full)
-
-
-def _other_number(noun: str) -> str:
-    return noun
+    bare = _A.sub("", named)
+    if len(bare.split()) < 2 or head + 1 != clause.subject[1] or len(named.split()) > 6:
+        return
+    memory.phrases[words[head].lower] = f"the {bare}"
 
 
 def _leaves_subject_clear(clause: Clause) -> bool:
@@ -164,13 +193,20 @@ def _introduces(clause: Clause) -> bool:
     )
 
 
-_TITLES = frozenset("dr mr mrs ms professor prof. sir lord lady president minister king queen prince princess dr. mr. mrs. ms.".split())
-_WHO = frozenset(
-    "manager director executive employee leader practitioner stakeholder customer consumer investor shareholder supplier operator owner manufacturer engineer"
-    " people person government committee commission council company business enterprise firm corporation organisation organization ministry agency parliament"
-    " panel scientist researcher author expert user worker citizen household fitter sweep installer architect builder planner official regulator ceo"
-    " decision-maker policymaker utility bank nation country city municipality association industry team party technician plumber designer doctor resident adult analyst parent patient student teacher child provider producer director member tenant landlord farmer".split()
-)  # fmt: skip
+_TITLES = word_set(
+    "dr mr mrs ms professor prof. sir lord lady president minister king queen prince princess dr. mr."
+    " mrs. ms."
+)
+_WHO = word_set(
+    "manager director executive employee leader practitioner stakeholder customer consumer investor"
+    " shareholder supplier operator owner manufacturer engineer people person government committee"
+    " commission council company business enterprise firm corporation organisation organization ministry"
+    " agency parliament panel scientist researcher author expert user worker citizen household fitter"
+    " sweep installer architect builder planner official regulator ceo decision-maker policymaker utility"
+    " bank nation country city municipality association industry team party technician plumber designer"
+    " doctor resident adult analyst parent patient student teacher child provider producer director member"
+    " tenant landlord farmer"
+)
 
 
 def acts(clause: Clause) -> bool:
@@ -178,7 +214,11 @@ def acts(clause: Clause) -> bool:
     head = head_noun(clause.words, clause.subject)
     if head is None:
         return False
-    joined = [word for word in clause.words[head : clause.subject[1]] if word.is_noun] if "and" in clause.slice(clause.subject).split() else []
+    joined = (
+        [word for word in clause.words[head : clause.subject[1]] if word.is_noun]
+        if "and" in clause.slice(clause.subject).split()
+        else []
+    )
     for noun in (word.lower for word in (clause.words[head], *joined)):
         singular = noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")
         if noun in _WHO or singular in _WHO:
@@ -193,7 +233,9 @@ def _is_person(clause: Clause) -> bool:
     if words[clause.subject[0]].lower in _TITLES and len(span) > 1:
         return True
     names = [words[index] for index in span if words[index].tag == "NNP"]
-    if len(names) != len(span) and not all(words[index].tag == "NNP" or words[index].lower in {"von", "van", "de", "and", "di"} for index in span):
+    if len(names) != len(span) and not all(
+        words[index].tag == "NNP" or words[index].lower in {"von", "van", "de", "and", "di"} for index in span
+    ):
         return False
     if not 2 <= len(names) <= 6 or any(name.text.isupper() for name in names):
         return False

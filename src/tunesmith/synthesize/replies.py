@@ -55,7 +55,8 @@ def read_reply(kind: Kind, text: str, *, is_cut: bool) -> list[Written | Unreada
     Args:
         kind: what was asked for.
         text: the message of the model.
-        is_cut: the server stopped it at the token limit. Such a text is never repaired: half an answer would pass for one.
+        is_cut: the server stopped it at the token limit. Such a text is never repaired: half an answer
+        would pass for one.
     """
     body = _without_wrapping(text)
     if not body:
@@ -80,7 +81,8 @@ def _without_wrapping(text: str) -> str:
 def _repaired(body: str) -> Any:
     import json_repair
 
-    # Words before and after the JSON confuse the repair; so does one object a line, of which it keeps the last only.
+    # Words before and after the JSON confuse the repair; so does one object a line, of which it keeps the
+    # last only.
     lines = [line.strip().rstrip(",") for line in body.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.startswith("{") and line.endswith("}") for line in lines):
         return [json_repair.loads(line) for line in lines]
@@ -124,7 +126,7 @@ _SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-
 
 
 def find_quote(quote: str, passage: str) -> tuple[int, int] | None:
-    """Where the quote stands in the passage, spaces and the shapes of quotes and dashes aside; `None` when it does not."""
+    """Where the quote stands in the passage, or `None`; spaces and the shapes of quotes and dashes do not matter."""
     text = quote.translate(_SAME).strip(" \"'…")
     there = passage.translate(_SAME)
     # A model likes to end half a sentence with a full stop of its own.

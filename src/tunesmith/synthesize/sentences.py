@@ -21,20 +21,31 @@ class Sentence:
 
 
 _BLOCK = re.compile(r"(?:[^\n]|\n(?!\s*\n))+")
-_SKIPPED_BLOCK = re.compile(r"^\s*(?:#{1,6} |\||[-*•▪–−]\s|\d+[.)]\s|>|```|Figure \d|Table \d|Source:|Box \d)", re.IGNORECASE)
+_SKIPPED_BLOCK = re.compile(
+    r"^\s*(?:#{1,6} |\||[-*•▪–−]\s|\d+[.)]\s|>|```|Figure \d|Table \d|Source:|Box \d)", re.IGNORECASE
+)
 # The splitter keeps "0.5. South-facing" together, as it might be a numbering.
 _MISSED = re.compile(r"(?<=[\d%CF])\.\s+(?=[A-Z][a-z])|(?<=[.!?][\"”’'])\s+(?=[A-Z])")
 _CITATION = re.compile(
-    r"\s*\((?:e\.g\.,? |see (?:also )?|cf\. |i\.e\. )?[^()]*?(?:\b(?:1[89]|20)\d\d[a-z]?\b|et al\.)[^()]*\)|\s*\[\d+(?:[,–-]\s?\d+)*\]", re.IGNORECASE
+    r"\s*\((?:e\.g\.,? |see (?:also )?|cf\. |i\.e\. )?[^()]*?(?:\b(?:1[89]|20)\d\d[a-z]?\b|et "
+    r"al\.)[^()]*\)|\s*\[\d+(?:[,–-]\s?\d+)*\]",
+    re.IGNORECASE,
 )
 _CONNECTOR = re.compile(
-    r"^(?:However|Moreover|Furthermore|In addition|Additionally|Therefore|Thus|Hence|Consequently|As a result|For example|For instance|In fact|Indeed|"
-    r"Nevertheless|Nonetheless|In particular|In general|Generally|Overall|In other words|That is|On the other hand|In contrast|By contrast|Similarly|"
-    r"Likewise|Meanwhile|Also|Besides|Finally|Again|At the same time|In practice|Of course|For this reason|In short|In spite of its name|Today),?\s+(?=\S)"
+    r"^(?:However|Moreover|Furthermore|In addition|Additionally|Therefore|Thus|Hence|Consequently|"
+    r"As a result|For example|For instance|In fact|Indeed|"
+    r"Nevertheless|Nonetheless|In particular|In general|Generally|Overall|In other words|That is|"
+    r"On the other hand|In contrast|By contrast|Similarly|"
+    r"Likewise|Meanwhile|Also|Besides|Finally|Again|At the same time|In practice|Of course|For "
+    r"this reason|In short|In spite of its name|Today),?\s+(?=\S)"
 )
 _TIGHT = re.compile(
-    r"\b(?:this (?:section|chapter|paper|study|report|article|document|table|figure|box|page|roadmap|book|guide)|the (?:above|following|author|authors)|(?:as|see) (?:above|below|Figure|Table|section)"
-    r"|(?:Figure|Table|Appendix|Annex|Section|Chapter|Exhibit) \d|previous (?:section|chapter|discussion)|(?:shown|listed|described|discussed|set out|given|outlined|presented|explained) (?:below|above|earlier|later)|aforementioned)\b|\bbelow\.$",
+    r"\b(?:this (?:section|chapter|paper|study|report|article|document|table|figure|box|page|"
+    r"roadmap|book|guide)|the (?:above|following|author|authors)|(?:as|see) (?:above|below|Figure|"
+    r"Table|section)"
+    r"|(?:Figure|Table|Appendix|Annex|Section|Chapter|Exhibit) \d|previous (?:section|chapter|"
+    r"discussion)|(?:shown|listed|described|discussed|set out|given|outlined|presented|explained) "
+    r"(?:below|above|earlier|later)|aforementioned)\b|\bbelow\.$",
     re.IGNORECASE,
 )
 _ABBREVIATED = re.compile(r"\b(?:[A-Z]\.|et al\.|vol\.|pp?\.|ed\.|eds\.|ibid\.?)", re.IGNORECASE)
@@ -83,7 +94,11 @@ def is_usable(text: str) -> bool:
     n_words = len(text.split())
     if not 4 <= n_words <= 48 or not re.match(r"[A-Z0-9]", text) or not text.endswith("."):
         return False
-    if _TIGHT.search(text) or _ABBREVIATED.search(text) or re.search(r"https?:|www\.|@|…|\.\.|[\[\]{}|=•→\u0000-\u001f\ufffd]|\?|!", text):
+    if (
+        _TIGHT.search(text)
+        or _ABBREVIATED.search(text)
+        or re.search(r"https?:|www\.|@|…|\.\.|[\[\]{}|=•→\u0000-\u001f\ufffd]|\?|!", text)
+    ):
         return False
     if any(text.count(a) != text.count(b) for a, b in (("(", ")"), ("“", "”"), ("‘", "’")) if a != "‘"):
         return False

@@ -1,6 +1,6 @@
 """Passages to examples: a teacher writes them, checks turn down what is not fit to learn from.
 
-    chunks -> teacher (built-in rules, or a model behind an OpenAI-compatible server) -> checks -> Example | Refused
+chunks -> teacher (built-in rules, or a model behind an OpenAI-compatible server) -> checks -> Example | Refused
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def open_teacher(options: SynthesizeOptions, journal: Path, root: Path = Path())
 
     Args:
         options: which teacher, and its settings.
-        journal: SQLite file in which a model teacher's requests and replies are kept; made when it is not there. The
+        journal: SQLite file in which a model teacher's requests and replies are kept; made when it is not
+        there. The
             built-in teacher does not touch it.
         root: the folder that `options.prompt` is relative to.
 
@@ -53,9 +54,8 @@ def synthesize_examples(
 ) -> Iterator[Example | Refused]:
     """Examples that passed every check, and the refused ones with check and reason, as they come.
 
-    The order is that of the chunks, whatever the order in which replies arrive; the same chunks and replies give the
-    same records.
-    """
+    The order is that of the chunks, whatever the order in which replies arrive; the same chunks and replies
+    give the same records."""
     starts: dict[str, int] = {}
 
     def watched() -> Iterator[Chunk]:
@@ -70,7 +70,9 @@ def synthesize_examples(
             yield draft
             continue
         start = starts.get(draft.chunk_id or "")
-        verdict = next(((name, why) for name, check in checks if (why := check(draft, start)) is not None), None)
+        verdict = next(
+            ((name, why) for name, check in checks if (why := check(draft, start)) is not None), None
+        )
         yield draft if verdict is None else refuse(draft, *verdict)
 
 

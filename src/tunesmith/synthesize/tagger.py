@@ -1,9 +1,9 @@
 """Words of an English sentence with the parts of speech they may have: what the built-in teacher's rules look at.
 
-No model. Penn Treebank tags come from the lexicon of Eric Brill's tagger (MIT licence), which the package `textblob` carries
-as a text file, from endings where the lexicon is silent, and from a few rules on neighbours. The lexicon knows one tag for a
-word; whether `heats` may also be a verb is derived from its other forms (heat, heated, heating), and `clauses.py` decides.
-"""
+No model. Penn Treebank tags come from the lexicon of Eric Brill's tagger (MIT licence), which the package
+`textblob` carries as a text file, from endings where the lexicon is silent, and from a few rules on
+neighbours. The lexicon knows one tag for a word; whether `heats` may also be a verb is derived from its
+other forms (heat, heated, heating), and `clauses.py` decides."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 from tunesmith.errors import MissingError
 from tunesmith.synthesize.forms import IRREGULAR, PAST_ONLY, base_form
+from tunesmith.synthesize.wordlists import word_set
 
 _TOKEN = re.compile(
     r"""
@@ -36,49 +38,92 @@ HAVE = {"has", "have", "had"}
 DO = {"does", "do", "did"}
 MODALS = {"can", "cannot", "could", "may", "might", "must", "shall", "should", "will", "would"}
 _CLOSED = {
-    "DT": "a an the this these those each every some any no both all another either neither".split(),
-    "PRP": "it they he she we you i them him us me itself themselves himself herself one's oneself ourselves".split(),
-    "PRP$": "its their his her our your my whose".split(),
-    "CC": "and or but nor".split(),
-    "IN": "of in on at by for with from into onto between among through during within without against under over above below behind "
-          "beside besides beyond near across along around round about after before since until till because although though while "
-          "whereas if unless than as per via despite towards toward upon throughout inside outside like unlike except whether "
-          "that amid concerning regarding versus off up down".split(),
-    "TO": ["to"],
-    "WDT": ["which"],
-    "WP": ["who", "whom", "what"],
-    "WRB": "when where why how whenever wherever".split(),
-    "RB": "not n't also only very often usually mainly mostly nearly almost just even still already always never sometimes rarely "
-          "seldom therefore thus hence however moreover furthermore instead nevertheless meanwhile then there here now again too so "
-          "quite rather roughly approximately typically generally normally largely partly highly fully once twice soon together "
-          "apart away back far well perhaps indeed likewise otherwise accordingly consequently today yet hardly".split(),
+    "DT": word_set("a an the this these those each every some any no both all another either neither"),
+    "PRP": word_set(
+        "it they he she we you i them him us me itself themselves himself herself one's oneself ourselves"
+    ),
+    "PRP$": word_set("its their his her our your my whose"),
+    "CC": word_set("and or but nor"),
+    "IN": word_set(
+        "of in on at by for with from into onto between among through during within without against under"
+        " over above below behind beside besides beyond near across along around round about after before"
+        " since until till because although though while whereas if unless than as per via despite towards"
+        " toward upon throughout inside outside like unlike except whether that amid concerning regarding"
+        " versus off up down"
+    ),
+    "TO": word_set("to"),
+    "WDT": word_set("which"),
+    "WP": word_set("who whom what"),
+    "WRB": word_set("when where why how whenever wherever"),
+    "RB": word_set(
+        "not n't also only very often usually mainly mostly nearly almost just even still already always"
+        " never sometimes rarely seldom therefore thus hence however moreover furthermore instead nevertheless"
+        " meanwhile then there here now again too so quite rather roughly approximately typically generally"
+        " normally largely partly highly fully once twice soon together apart away back far well perhaps"
+        " indeed likewise otherwise accordingly consequently today yet hardly"
+    ),
     "MD": sorted(MODALS),
-    "VBZ": ["is", "has", "does"],
-    "VBP": ["are", "have", "do"],
-    "VBD": ["was", "were", "had", "did"],
-    "VB": ["be"], "VBN": ["been", "done"], "VBG": ["being", "having"],
-    "CD": "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
-          "forty fifty sixty seventy eighty ninety hundred thousand million billion dozen half".split(),
-    "JJ": "such same other own many most more less few fewer several much certain various first second third fourth last next main large small "
-          "common possible different new old high low good bad best better worse able due average overall solid liquid cold warm hot dry wet "
-          "inner outer indoor outdoor heavy light thick thin deep wide long short cheap expensive present free closed open sealed".split(),
-    "NN": "heating cooling building lighting glazing coating ceiling flooring housing bearing tubing piping wiring packaging manufacturing planning "
-          "engineering marketing accounting reporting training funding banking monitoring balancing processing recycling casing opening surrounding "
-          "timber draught thing something anything nothing everything".split(),
-    "NNS": "surroundings savings earnings findings people buildings heatings coatings".split(),
-}  # fmt: skip
+    "VBZ": word_set("is has does"),
+    "VBP": word_set("are have do"),
+    "VBD": word_set("was were had did"),
+    "VB": word_set("be"),
+    "VBN": word_set("been done"),
+    "VBG": word_set("being having"),
+    "CD": word_set(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+        " seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand"
+        " million billion dozen half"
+    ),
+    "JJ": word_set(
+        "such same other own many most more less few fewer several much certain various first second third"
+        " fourth last next main large small common possible different new old high low good bad best better"
+        " worse able due average overall solid liquid cold warm hot dry wet inner outer indoor outdoor heavy"
+        " light thick thin deep wide long short cheap expensive present free closed open sealed"
+    ),
+    "NN": word_set(
+        "heating cooling building lighting glazing coating ceiling flooring housing bearing tubing piping"
+        " wiring packaging manufacturing planning engineering marketing accounting reporting training funding"
+        " banking monitoring balancing processing recycling casing opening surrounding timber draught thing"
+        " something anything nothing everything"
+    ),
+    "NNS": word_set("surroundings savings earnings findings people buildings heatings coatings"),
+}
 CLOSED = {word: tag for tag, group in _CLOSED.items() for word in group}
 _SUFFIXES = (
-    ("ly", "RB"), ("ness", "NN"), ("ment", "NN"), ("tion", "NN"), ("sion", "NN"), ("ity", "NN"), ("ance", "NN"), ("ence", "NN"),
-    ("ship", "NN"), ("ism", "NN"), ("ist", "NN"), ("age", "NN"), ("ous", "JJ"), ("ful", "JJ"), ("less", "JJ"), ("able", "JJ"),
-    ("ible", "JJ"), ("ive", "JJ"), ("ical", "JJ"), ("ic", "JJ"), ("al", "JJ"), ("ary", "JJ"), ("ish", "JJ"), ("ing", "VBG"),
-    ("ed", "VBN"), ("ise", "VB"), ("ize", "VB"), ("ify", "VB"),
-)  # fmt: skip
+    ("ly", "RB"),
+    ("ness", "NN"),
+    ("ment", "NN"),
+    ("tion", "NN"),
+    ("sion", "NN"),
+    ("ity", "NN"),
+    ("ance", "NN"),
+    ("ence", "NN"),
+    ("ship", "NN"),
+    ("ism", "NN"),
+    ("ist", "NN"),
+    ("age", "NN"),
+    ("ous", "JJ"),
+    ("ful", "JJ"),
+    ("less", "JJ"),
+    ("able", "JJ"),
+    ("ible", "JJ"),
+    ("ive", "JJ"),
+    ("ical", "JJ"),
+    ("ic", "JJ"),
+    ("al", "JJ"),
+    ("ary", "JJ"),
+    ("ish", "JJ"),
+    ("ing", "VBG"),
+    ("ed", "VBN"),
+    ("ise", "VB"),
+    ("ize", "VB"),
+    ("ify", "VB"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One token. `start` and `end` are its span in the sentence; `verb` is the finite form it may be instead of its tag."""
+    """One token. `start` and `end` are its span in the sentence."""
 
     text: str
     tag: str
@@ -130,8 +175,8 @@ def load_lexicon() -> Lexicon:
         MissingError: the package is not installed.
     """
     try:
-        path = metadata.distribution("textblob").locate_file("textblob/en/en-lexicon.txt")
-        text = path.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+        path = Path(str(metadata.distribution("textblob").locate_file("textblob/en/en-lexicon.txt")))
+        text = path.read_text(encoding="utf-8")
     except (metadata.PackageNotFoundError, FileNotFoundError) as error:
         raise MissingError(
             "the built-in teacher needs the word list of the package textblob", do="pip install textblob"
@@ -158,7 +203,8 @@ def tag_sentence(sentence: str, names: Container[str] = frozenset()) -> list[Wor
 
     Args:
         sentence: one sentence.
-        names: words that the document writes with a capital inside sentences; at the start of one, the capital says nothing.
+        names: words that the document writes with a capital inside sentences; at the start of one, the
+        capital says nothing.
     """
     lexicon = load_lexicon()
     words = [
@@ -176,7 +222,12 @@ def _is_common_opening(words: list[Word], names: Container[str], lexicon: Lexico
     first = words[0]
     has_name_after = len(words) > 1 and words[1].tag in {"NNP", "NNPS"}
     looks_plain = first.text[1:].islower() and first.text.isalpha() and len(first.text) > 2
-    return looks_plain and first.text not in names and not has_name_after and lexicon.tag(first.text) not in {"NNP", "NNPS"}
+    return (
+        looks_plain
+        and first.text not in names
+        and not has_name_after
+        and lexicon.tag(first.text) not in {"NNP", "NNPS"}
+    )
 
 
 def _first_tag(text: str, is_first: bool, lexicon: Lexicon) -> str:
@@ -217,7 +268,9 @@ def _by_ending(word: str, lexicon: Lexicon) -> str:
         if lexicon.tag(base) in {"VB", "VBP"}:
             return "VBZ"
         return "NNS"
-    return next((tag for ending, tag in _SUFFIXES if word.endswith(ending) and len(word) > len(ending) + 2), "NN")
+    return next(
+        (tag for ending, tag in _SUFFIXES if word.endswith(ending) and len(word) > len(ending) + 2), "NN"
+    )
 
 
 _BEFORE_NOUN = {"DT", "PRP$", "JJ", "JJR", "JJS", "POS", "CD"}
@@ -241,33 +294,78 @@ def _look_round(words: list[Word], lexicon: Lexicon) -> list[Word]:
             tag = _tag_opening(word, tag, after, lexicon)
         elif lower == "that":
             tag = "WDT" if before is not None and before.tag in _NOUNS | {"CD"} else "IN"
-        elif lower in lexicon.verbs and verb_before is not None and verb_before.tag in {"TO", "MD"} and tag != "VBN":
-            # "to" stands before a noun as well: "to heat pumps"; a verb is likelier before a determiner or a noun phrase.
-            tag = tag if verb_before.tag == "TO" and tag in {"NN", "JJ"} and _is_noun_after_to(done, after) else "VB"
-        elif tag == "VBZ" and before is not None and index == 1 and before.tag in {"CD", "JJ"} and lexicon.tag(base_form(lower, "VBZ")) in {"NN", "VB"}:
-            tag = "NNS" if after is not None and (after.tag in {"VB", "VBP", "VBD", "MD"} or after.lower in lexicon.verbs) else tag
-        elif before is not None and before.tag in {"DT", "PRP$", "POS"} and tag in {"VB", "VBP", "VBZ", "IN"} and lower not in CLOSED:
+        elif (
+            lower in lexicon.verbs
+            and verb_before is not None
+            and verb_before.tag in {"TO", "MD"}
+            and tag != "VBN"
+        ):
+            # "to" stands before a noun as well: "to heat pumps"; a verb is likelier before a determiner or a
+            # noun phrase.
+            tag = (
+                tag
+                if verb_before.tag == "TO" and tag in {"NN", "JJ"} and _is_noun_after_to(done, after)
+                else "VB"
+            )
+        elif (
+            tag == "VBZ"
+            and before is not None
+            and index == 1
+            and before.tag in {"CD", "JJ"}
+            and lexicon.tag(base_form(lower, "VBZ")) in {"NN", "VB"}
+        ):
+            tag = (
+                "NNS"
+                if after is not None
+                and (after.tag in {"VB", "VBP", "VBD", "MD"} or after.lower in lexicon.verbs)
+                else tag
+            )
+        elif (
+            before is not None
+            and before.tag in {"DT", "PRP$", "POS"}
+            and tag in {"VB", "VBP", "VBZ", "IN"}
+            and lower not in CLOSED
+        ):
             tag = "NNS" if tag == "VBZ" else "NN"
-        elif verb_before is not None and verb_before.lower in _BE_AND_HAVE and (tag in {"VBD", "VBN"} or (lower in IRREGULAR and lower != "cost")):
+        elif (
+            verb_before is not None
+            and verb_before.lower in _BE_AND_HAVE
+            and (tag in {"VBD", "VBN"} or (lower in IRREGULAR and lower != "cost"))
+        ) or (
+            tag in {"VBD", "VBN"}
+            and verb_before is not None
+            and (verb_before.lower in BE | HAVE | {"be", "been", "being", "having"})
+        ):
             tag = "VBN"
-        elif tag in {"VBD", "VBN"} and verb_before is not None and (verb_before.lower in BE | HAVE | {"be", "been", "being", "having"}):
-            tag = "VBN"
-        elif tag in {"VB", "VBP"} and before is not None and before.tag in {"JJ", "CD", "NN", "IN"} and lexicon.tag(lower + "s") == "NNS":
+        elif (
+            tag in {"VB", "VBP"}
+            and before is not None
+            and before.tag in {"JJ", "CD", "NN", "IN"}
+            and lexicon.tag(lower + "s") == "NNS"
+        ) or (
+            tag == "JJ"
+            and before is not None
+            and before.tag in {"DT", "JJ"}
+            and _ends_phrase(after)
+            and lower not in _PURE_ADJECTIVES
+        ):
             tag = "NN"
-        elif tag == "JJ" and before is not None and before.tag in {"DT", "JJ"} and _ends_phrase(after) and lower not in _PURE_ADJECTIVES:
-            tag = "NN"
-        elif tag == "POS" and before is not None and before.lower in {"it", "that", "there", "he", "she", "what"}:
+        elif (
+            tag == "POS"
+            and before is not None
+            and before.lower in {"it", "that", "there", "he", "she", "what"}
+        ):
             tag = "VBZ"
-        elif lower == "so" and after is not None and after.lower == "that":
-            tag = "IN"
-        elif lower == "as" and after is not None and after.tag in {"RB", "JJ"} and lower != "IN":
+        elif (lower == "so" and after is not None and after.lower == "that") or (
+            lower == "as" and after is not None and after.tag in {"RB", "JJ"} and lower != "IN"
+        ):
             tag = "IN"
         done.append(replace(word, tag=tag))
     return done
 
 
 _BE_AND_HAVE = BE | HAVE | {"be", "been", "being", "having"}
-_PURE_ADJECTIVES = frozenset("same such other own many few more most less much able due available".split())
+_PURE_ADJECTIVES = word_set("same such other own many few more most less much able due available")
 
 
 def _ends_phrase(after: Word | None) -> bool:
@@ -294,7 +392,23 @@ def _tag_opening(word: Word, tag: str, after: Word | None, lexicon: Lexicon) -> 
 
 def _is_noun_after_to(done: list[Word], after: Word | None) -> bool:
     """`to` + noun-or-verb: a noun when a noun goes on or ends the phrase, and the word before `to` asks for a place."""
-    asks = {"due", "owing", "thanks", "according", "from", "up", "close", "next", "added", "connected", "compared", "similar", "lead", "leads", "led"}
+    asks = {
+        "due",
+        "owing",
+        "thanks",
+        "according",
+        "from",
+        "up",
+        "close",
+        "next",
+        "added",
+        "connected",
+        "compared",
+        "similar",
+        "lead",
+        "leads",
+        "led",
+    }
     return len(done) > 1 and done[-2].lower in asks and (after is None or after.tag not in {"DT", "PRP$"})
 
 
@@ -303,7 +417,11 @@ def _with_verb(word: Word, lexicon: Lexicon) -> Word:
     lower = word.lower
     if word.tag == "MD" or lower in BE | HAVE | DO:
         return replace(word, verb=word.tag, is_sure=True)
-    if not lower.isalpha() and "-" not in lower or word.text[0].isupper() and word.start > 0 or lower in CLOSED:
+    if (
+        (not lower.isalpha() and "-" not in lower)
+        or (word.text[0].isupper() and word.start > 0)
+        or lower in CLOSED
+    ):
         return word
     lemma = base_form(lower, "VBZ") if lower.endswith("s") and not lower.endswith("ss") else lower
     if lower.endswith("s") and not lower.endswith(("ss", "us", "ous")) and lemma in lexicon.verbs:

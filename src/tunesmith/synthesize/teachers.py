@@ -9,7 +9,8 @@ from tunesmith.records import Chunk, Example, Kind, Refused, content_id
 from tunesmith.synthesize.clauses import read_clause
 from tunesmith.synthesize.options import SynthesizeOptions
 from tunesmith.synthesize.references import Memory, resolve
-from tunesmith.synthesize.rules import Draft, ask
+from tunesmith.synthesize.rules import ask
+from tunesmith.synthesize.rules.statement import Draft
 from tunesmith.synthesize.sentences import Sentence, read_sentences
 from tunesmith.synthesize.summaries import central_sentence
 from tunesmith.synthesize.tagger import tag_sentence
@@ -35,12 +36,16 @@ class RuleTeacher:
             reached[chunk.source_id] = max(already, chunk.end)
             if "question_answer" in options.kinds:
                 for sentence, draft in self._questions(chunk, options.per_chunk, already, names):
-                    yield _example(chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule)
+                    yield _example(
+                        chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule
+                    )
             if "summary" in options.kinds and (found := central_sentence(list(read_sentences(chunk.text)))):
                 yield _example(chunk, found, "summary", SUMMARY_INSTRUCTION, found.text, "central_sentence")
 
     @staticmethod
-    def _questions(chunk: Chunk, most: int, already: int, names: Container[str]) -> list[tuple[Sentence, Draft]]:
+    def _questions(
+        chunk: Chunk, most: int, already: int, names: Container[str]
+    ) -> list[tuple[Sentence, Draft]]:
         found = [
             (sentence, drafts)
             for sentence, drafts in ask_passage(chunk.text, names)
@@ -53,7 +58,9 @@ class RuleTeacher:
             for rank, draft in enumerate(drafts[:MOST_PER_SENTENCE])
         ]
         chosen = sorted(chosen, key=lambda item: item[:2])[:most]
-        return [(sentence, draft) for _, _, sentence, draft in sorted(chosen, key=lambda item: (item[1], item[0]))]
+        return [
+            (sentence, draft) for _, _, sentence, draft in sorted(chosen, key=lambda item: (item[1], item[0]))
+        ]
 
 
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
@@ -67,7 +74,9 @@ def ask_passage(passage: str, names: Container[str] = frozenset()) -> list[tuple
     memory = Memory()
     found = []
     for sentence in read_sentences(passage):
-        clause = read_clause(sentence.text, tag_sentence(sentence.text, names)) if sentence.is_usable else None
+        clause = (
+            read_clause(sentence.text, tag_sentence(sentence.text, names)) if sentence.is_usable else None
+        )
         if clause is None:
             memory.subject = None
             continue
