@@ -25,7 +25,10 @@ _CONTROL = re.compile(r"[\x00-\x01\x03-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 """Control characters, except the hyphen mark, the page mark, tabs and line ends."""
 _SPACES = re.compile(r"[ \t\r\n\v\u1680\u2000-\u200a\u205f\u3000]+")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_BROKEN = re.compile(rf"([^\W\d_]+(?:-[^\W\d_]+)*)?{HYPHEN_MARK}({PAGE_MARK}*)\s*([^\W\d_]+(?:-[^\W\d_]+)*)?")
+_BROKEN = re.compile(
+    rf"([^\W\d_]+(?:-[^\W\d_]+)*)?{HYPHEN_MARK}[ \t\r\n]*({PAGE_MARK}*)[ \t\r\n]*([^\W\d_]+(?:-[^\W\d_]+)*)?"
+)
+_PAGE_AT_SPACE = re.compile(rf" +({PAGE_MARK}+) *|({PAGE_MARK}+) +")
 _LOW_QUOTES = re.compile("„([^„‟]*)‟")
 
 
@@ -125,7 +128,7 @@ def _finish(block: Block, vocabulary: Vocabulary, vote: HyphenVote) -> str:
     text = mend_hyphens(block.text, vocabulary, vote)
     text = _SPACES.sub(" ", text).strip(" ")
     # Where a page ends at a space, the mark stands after the space, so that no page starts with one.
-    text = re.sub(rf" *({PAGE_MARK}+) *", r" \1", text) if " " + PAGE_MARK in text else text
+    text = _PAGE_AT_SPACE.sub(lambda match: " " + (match[1] or match[2]), text)
     if block.kind == "heading":
         return f"{'#' * max(1, block.level)} {text}" if text else ""
     if block.kind == "item":

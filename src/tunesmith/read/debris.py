@@ -79,9 +79,9 @@ def name_debris(block: Block) -> str:
     text = block.text
     rules: list[tuple[str, Callable[[str], bool]]] = [
         ("contents_line", lambda text: bool(_DOT_LEADER.search(text))),
-        ("numbers", _is_row_of_figures),
-        ("caption", _is_caption),
         ("contact", _is_contact),
+        ("caption", _is_caption),
+        ("numbers", _is_row_of_figures),
     ]
     for name, speaks in rules:
         if speaks(text):
@@ -150,5 +150,5 @@ def _is_caption(text: str) -> bool:
 
 
 def _is_contact(text: str) -> bool:
-    is_affiliation = text[:1] in "*†‡" and not _STOP.search(text)
+    is_affiliation = text.startswith(("*", "†", "‡")) and not _STOP.search(text)
     return (is_affiliation or bool(_CONTACT.match(text))) and len(text.split()) <= 25

@@ -322,16 +322,33 @@ def erase_marks(block: PdfBlock, numbers: set[str]) -> int:
     """Take the raised marks of the page's footnotes out of a block's lines; gives how many there were."""
     n_erased = 0
     for line in block.lines:
+        left: list[int] = []
         for place in sorted(line.raised, reverse=True):
-            if place > 0 and line.text[place - 1].isdigit() and place - 1 in line.raised:
-                continue
+            if place - 1 in line.raised:
+                continue  # The second digit of a number is erased with the first.
             number = _raised_number(line, place)
             if number in numbers:
                 line.text = line.text[:place] + line.text[place + len(number) :]
+                left = [other - len(number) for other in left]
                 n_erased += 1
+            else:
+                left.extend(range(place, place + len(number)))
+        line.raised = tuple(left)
     if n_erased:
         block.text = flow_lines(line.text for line in block.lines)
     return n_erased
+
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def raise_powers(block: PdfBlock) -> None:
+    """Raised digits that mark no footnote are powers: m2 becomes m²."""
+    for line in block.lines:
+        for place in line.raised:
+            digit = line.text[place : place + 1]
+            line.text = line.text[:place] + digit.translate(_SUPERSCRIPTS) + line.text[place + 1 :]
+    block.text = flow_lines(line.text for line in block.lines)
 
 
 def heading_levels(sizes: Iterable[float]) -> dict[int, int]:

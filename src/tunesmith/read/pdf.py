@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from math import hypot
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,22 @@ _ITALIC_FLAG = 1 << 6
 _RAISED_SHARE = 0.15
 """A digit whose baseline lies higher than this share of the line's height above the line's own is a raised digit."""
 
+_WIDE_GAP = 1.0
+"""A gap in a line wider than this, in heights of its font, may be the space between two columns."""
+_GUTTER_SHARE = 0.4
+"""It is that space when so large a share of the page's lines have a wide gap at the same x."""
+_LIST_MARK = re.compile(r"^\s*(?:\W|\(?\w{1,4}[.)]|\d{1,2}(?:\.\d{1,2}){0,3})\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A wide space in a line."""
+
+    place: int
+    """Place in the text of the first character after it."""
+    x0: float
+    x1: float
+
 
 @dataclass(slots=True)
 class Line:
@@ -37,6 +54,7 @@ class Line:
     is_slanted: bool = False
     raised: tuple[int, ...] = ()
     """Places in `text` of raised digits: marks of footnotes, or powers."""
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(slots=True)
@@ -103,7 +121,7 @@ def _read_page(document: Any, index: int, pdfium: Any) -> Page:
     text_page = page.get_textpage()
     try:
         width, height = page.get_size()
-        lines = join_rows(_read_lines(text_page.raw, pdfium))
+        lines = split_at_gutter(join_rows(_read_lines(text_page.raw, pdfium)))
         has_images = not lines and any(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3))
         return Page(index + 1, width, height, lines, has_images)
     finally:
@@ -133,12 +151,9 @@ def _read_lines(handle: Any, pdfium: Any) -> list[Line]:
         pdfium.FPDFText_GetLooseCharBox(handle, i, box)
         pdfium.FPDFText_GetCharOrigin(handle, i, x, y)
         char = _Char(code, i, box.left, box.right, y.value, box.top - box.bottom)
-        if (
-            chars
-            and chars[-1].code in _HYPHEN_MARKS
-            and abs(char.baseline - chars[-1].baseline) > char.height * 0.5
-        ):
-            close_line()
+        is_after_hyphen = bool(chars) and chars[-1].code in _HYPHEN_MARKS
+        if is_after_hyphen and abs(char.baseline - chars[-1].baseline) > char.height * 0.5:
+            close_line()  # Pdfium writes no line end after a hyphen.
         chars.append(char)
     close_line()
     return lines
@@ -152,9 +167,15 @@ def _make_line(chars: list[_Char], handle: Any, pdfium: Any) -> Line | None:
     baseline = median(char.baseline for char in inked)
     text: list[str] = []
     raised: list[int] = []
+    gaps: list[Gap] = []
+    last = inked[0]
     for char in chars:
         if 0x30 <= char.code <= 0x39 and char.baseline > baseline + height * _RAISED_SHARE and text:
             raised.append(len(text))
+        if char.height > 0 and not chr(char.code).isspace():
+            if char.x0 - last.x1 > _WIDE_GAP * height:
+                gaps.append(Gap(len(text), last.x1, char.x0))
+            last = char
         text.append(HYPHEN_MARK if char.code in _HYPHEN_MARKS else chr(char.code))
     probes = (inked[0], inked[len(inked) // 2], inked[-1])
     styles = [_style(handle, char.index, pdfium) for char in probes]
@@ -167,7 +188,37 @@ def _make_line(chars: list[_Char], handle: Any, pdfium: Any) -> Line | None:
         is_bold=all(bold for bold, _ in styles),
         is_slanted=all(slanted for _, slanted in styles),
         raised=tuple(raised),
+        gaps=tuple(gaps),
     )
+
+
+def split_at_gutter(lines: list[Line]) -> list[Line]:
+    """Part lines that run over two columns: pdfium joins lines of both when they stand on one level."""
+    middles = [(gap.x0 + gap.x1) / 2 for line in lines for gap in line.gaps]
+    counts = {
+        x: sum(any(gap.x0 < x < gap.x1 for gap in line.gaps) for line in lines) for x in set(middles[:200])
+    }
+    gutter = max(counts, key=lambda x: (counts[x], x), default=0.0)
+    if not counts or counts[gutter] < max(6, _GUTTER_SHARE * len(lines)):
+        return lines
+    return [part for line in lines for part in _split(line, gutter)]
+
+
+def _split(line: Line, gutter: float) -> list[Line]:
+    gap = next((gap for gap in line.gaps if gap.x0 < gutter < gap.x1), None)
+    if gap is None:
+        return [line]
+    left, right = line.text[: gap.place], line.text[gap.place :]
+    return [
+        replace(line, text=left, x1=gap.x0, raised=tuple(i for i in line.raised if i < gap.place), gaps=()),
+        replace(
+            line,
+            text=right,
+            x0=gap.x1,
+            raised=tuple(i - gap.place for i in line.raised if i >= gap.place),
+            gaps=(),
+        ),
+    ]
 
 
 def _font_size(handle: Any, index: int, pdfium: Any) -> float:
@@ -210,7 +261,8 @@ def join_rows(lines: list[Line]) -> list[Line]:
                 size=max(last.size, line.size),
                 is_bold=last.is_bold and line.is_bold,
                 is_slanted=last.is_slanted and line.is_slanted,
-                raised=last.raised + tuple(place + shift for place in line.raised if place + shift >= 0),
+                raised=last.raised + tuple(place + shift for place in line.raised),
+                gaps=last.gaps + tuple(replace(gap, place=gap.place + shift) for gap in line.gaps),
             )
         else:
             joined.append(line)
@@ -219,4 +271,5 @@ def join_rows(lines: list[Line]) -> list[Line]:
 
 def _goes_on(last: Line, line: Line) -> bool:
     same_row = abs(last.baseline - line.baseline) < 0.35 * max(last.size, line.size)
-    return same_row and -0.3 * last.size < line.x0 - last.x1 < 0.9 * last.size
+    widest = 4.0 if _LIST_MARK.match(last.text) else 0.9
+    return same_row and -0.3 * last.size < line.x0 - last.x1 < widest * last.size

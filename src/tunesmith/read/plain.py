@@ -39,29 +39,37 @@ def decode_text(data: bytes) -> DecodedText:
         raise Unreadable(
             "pointer", "This is a Git LFS pointer, not the file itself. Fetch it with: git lfs pull"
         )
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(mark):
-            return _replace_errors(data, encoding)
-    sample = data[:4096]
-    if b"\x00" in sample:
-        for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
-            if zeros.count(0) > 0.4 * len(zeros) and sample.count(0) < 0.6 * len(sample):
-                return _replace_errors(data, encoding)
+    decoded = _replace_errors(data, _guess_encoding(data))
+    if len(_CONTROL.findall(decoded.text, 0, 4096)) > 0.02 * min(4096, len(decoded.text)):
         raise Unreadable("binary", "The file holds binary data, not text.")
+    return decoded
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def _guess_encoding(data: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding
+    sample = data[:4096]
+    for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
+        if len(sample) > 3 and zeros.count(0) > 0.4 * len(zeros):
+            return encoding
     try:
-        return DecodedText(data.decode("utf-8"), "utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A stray byte in a long UTF-8 file must not turn every umlaut of the file into two signs.
-        n_high = sum(byte >= 0x80 for byte in sample)
-        if n_high and error.start > 0 and any(byte >= 0x80 for byte in data[: error.start]):
-            return _replace_errors(data, "utf-8")
-    return _replace_errors(data, "cp1252")
+        # A stray byte in a UTF-8 file must not turn every umlaut of the file into two signs.
+        has_good_letters = any(byte >= 0x80 for byte in data[: error.start])
+        return "utf-8" if has_good_letters else "cp1252"
+    return "utf-8"
 
 
 def _replace_errors(data: bytes, encoding: str) -> DecodedText:
@@ -131,5 +139,5 @@ def _blocks_of(lines: Sequence[str]) -> Iterator[Block]:
 
 
 def _flow(lines: Sequence[str], kind: str) -> Block:
-    text = mark_broken_words("\n".join(line.rstrip() for line in lines))
+    text = mark_broken_words("\n".join(line.strip() for line in lines))
     return Block(text.replace("\n", " "), "item" if kind == "item" else "paragraph")

@@ -25,6 +25,7 @@ from tunesmith.read.layout import (
     is_heading,
     is_large,
     put_columns_in_order,
+    raise_powers,
     split_footnotes,
 )
 from tunesmith.read.markdown import parse_markdown
@@ -96,6 +97,8 @@ def arrange_pdf(content: PdfContent, source_id: str) -> RawDocument:
             n_marks = sum(erase_marks(block, numbers) for block in text_blocks)
             text = f"Left out the footnotes: “{feet[0].text[:80]}”; erased {n_marks} marks"
             notes.append(Note(source_id, "footnotes", text, page=page.number, count=len(feet)))
+        for block in text_blocks:
+            raise_powers(block)
         printed.extend(text_blocks)
     headings = {id(block) for block in printed if is_heading(block, body)}
     levels = heading_levels(block.size for block in printed if id(block) in headings)
