@@ -39,6 +39,15 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="The run folder [default: runs/NAME beside the plan].")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+MetricsOption = Annotated[
+    str | None, typer.Option("--metrics", metavar="LIST", help="Names with commas, e.g. bleu,rougeL,meteor.")
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns", metavar="NAME=COLUMN", help="What a column is called in the file; may be repeated."
+    ),
+]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")]
 
 
@@ -135,6 +144,77 @@ def init(
         )
     write_atomically(plan_file, starter_plan(documents))
     typer.echo(f"Wrote {plan_file}. Next: tunesmith check {plan_file}")
+
+
+@app.command()
+def score(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Predictions: JSONL, JSON, CSV, TSV, Parquet.")
+    ],
+    metrics: MetricsOption = None,
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score predictions made anywhere: rows with id, prediction, and reference or references.
+
+    Example: tunesmith score base.jsonl tuned.jsonl --metrics bleu,rougeL --json
+    """
+    from tunesmith import display
+    from tunesmith.evaluation import score_files
+
+    found = score_files(files, _score_options(metrics), columns=_columns(columns))
+    _print_json(found) if as_json else display.show_scores(found)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The base's predictions.")],
+    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The tuned model's, for the same ids.")],
+    metrics: MetricsOption = None,
+    primary: Annotated[
+        str | None,
+        typer.Option(
+            "--primary", metavar="METRIC", help="The metric that decides [default: none, all are corrected]."
+        ),
+    ] = None,
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two files of predictions for the same items: differences with intervals, and a verdict.
+
+    Example: tunesmith compare base.jsonl tuned.jsonl --metrics rougeL,meteor --primary rougeL
+    """
+    from tunesmith import display
+    from tunesmith.compare.stage import CompareOptions
+    from tunesmith.evaluation import compare_files
+
+    options = CompareOptions(primary=primary)
+    found = compare_files(base, tuned, _score_options(metrics), options, columns=_columns(columns))
+    _print_json(found) if as_json else display.show_comparisons(found)
+
+
+def _score_options(metrics: str | None) -> Any:
+    from pydantic import ValidationError
+
+    from tunesmith.score.stage import ScoreOptions
+
+    if metrics is None:
+        # Perplexity needs the model; texts made elsewhere seldom bring it along.
+        metrics = ",".join(name for name in ScoreOptions().metrics if name != "perplexity")
+    try:
+        return ScoreOptions(metrics=metrics)  # type: ignore[arg-type]  # its validator takes "a,b"
+    except ValidationError as error:
+        raise InputError(error.errors()[0]["msg"], where="--metrics") from None
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str] | None:
+    """`prediction=answer` as a mapping of our name to the file's."""
+    if not pairs:
+        return None
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is not of the form NAME=COLUMN", where="--columns")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, as_json: bool) -> None:

@@ -84,9 +84,7 @@ class StageDisplay(Watcher):
 
 def show_result(folder: Path) -> None:
     """The verdict table, and the report's path as the last line. Nothing but the path when there is no verdict yet."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, PLAIN_WIDTH)
+    console = _plain_console()
     comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison))
     report = folder / "report/report.html"
     if comparisons:
@@ -118,6 +116,52 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
             one.verdict,
         )
     return table
+
+
+def _plain_console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PLAIN_WIDTH)
+    return console
+
+
+def show_scores(found: dict[str, Any]) -> None:
+    """What `tunesmith score` prints for people; the signatures stand below the table."""
+    console = _plain_console()
+    table = Table()
+    for heading in ("system", "metric"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("value", "95 % interval", "items", "documents"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status")
+    for row in found["scores"]:
+        table.add_row(
+            row["system"],
+            row["metric"] + ("" if row["higher_is_better"] else " ↓"),
+            number(row["value"]),
+            f"{number(row['low'])} … {number(row['high'])}",
+            str(row["n"]),
+            str(row["clusters"]),
+            ", ".join(f"{count} {status}" for status, count in row["status"].items()),
+        )
+    console.print(table)
+    for metric, signature in {row["metric"]: row["signature"] for row in found["scores"]}.items():
+        console.print(f"{metric}: {signature}", soft_wrap=True, style="dim")
+
+
+def show_comparisons(found: dict[str, Any]) -> None:
+    """What `tunesmith compare` prints for people."""
+    console = _plain_console()
+    comparisons = []
+    for row in found["comparisons"]:
+        fields = {**row, "n_sources": row["clusters"], "warnings": tuple(row["warnings"])}
+        fields.pop("clusters")
+        comparisons.append(Comparison(**fields))
+    console.print(comparison_table(comparisons))
+    for one in comparisons:
+        console.print(one.words, soft_wrap=True)
+    for warning in dict.fromkeys(warning for one in comparisons for warning in one.warnings):
+        console.print(f"Note: {warning}", soft_wrap=True)
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
