@@ -10,9 +10,10 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from tests.score.pairs import text_pairs
 
+from tunesmith.compare.power import Spread
 from tunesmith.compare.stage import CompareOptions
 from tunesmith.errors import InputError
-from tunesmith.evaluation import compare_files, score_files
+from tunesmith.evaluation import compare_files, estimate_from_pilot, estimate_items, score_files, tally_file
 from tunesmith.score.stage import ScoreOptions
 
 PAIRS = text_pairs(80, words=(3, 8, 20), long=60)
@@ -122,3 +123,27 @@ class TestRefused:
     def test_a_metric_without_what_it_needs(self, weak: Path) -> None:
         with pytest.raises(InputError, match=r"(?s)perplexity can score none of the items.*reference_nll"):
             score_files([weak], ScoreOptions(metrics="perplexity"))
+
+
+def test_tally_of_files(tmp_path: Path) -> None:
+    content = [{"id": i, "verdict": "tuned" if i < 15 else '"Base"'} for i in range(20)]
+    path = written(tmp_path / "verdicts.jsonl", content)
+    found = tally_file(path, base_label="base", tuned_label="tuned")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["wins"], found["losses"], found["unparsed"]) == (15, 5, 0)
+    other = written(tmp_path / "other.jsonl", [{**row, "verdict": "base"} for row in content])
+    both = tally_file(path, base_label="base", tuned_label="tuned", other=other)
+    assert (both["other"]["losses"], both["mcnemar"]["first_only"]) == (20, 15)
+    assert both["mcnemar"]["p"] == pytest.approx(2 / 2**15)
+
+
+def test_how_many_items(weak: Path, strong: Path) -> None:
+    plain = estimate_items(Spread(0.12), 0.024)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["needed"] == {"difference": 0.024, "items": 199}  # (2.8 * 0.12 / 0.024)² and a little for t
+    assert [row["items"] for row in plain["table"]] == [30, 50, 100, 200, 300, 500, 1000, 2000]
+    pilot = estimate_from_pilot(weak, strong, "rougeL", 0.05)
+    assert (pilot["metric"], pilot["pilot_items"]) == ("rougeL", 80)
+    [comparison] = compare_files(weak, strong, ScoreOptions(metrics="rougeL"))["comparisons"]
+    expected = 80 * (comparison["smallest_detectable"] / 0.05) ** 2
+    assert pilot["needed"]["items"] == pytest.approx(expected, rel=0.1)

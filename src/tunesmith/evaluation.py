@@ -1,4 +1,4 @@
-"""Scores and comparisons of files made anywhere: what `tunesmith score` and `tunesmith compare` print."""
+"""Files made anywhere in, JSON out: what `tunesmith score`, `compare`, `tally` and `estimate` print."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.compare.power import Spread, detectable_difference, needed_items, pilot_spread
 from tunesmith.compare.stage import CompareOptions, compare_systems
+from tunesmith.compare.tally import mcnemar, read_verdicts, tally
+from tunesmith.compare.verdict import POWER
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison, Prediction, Summary, as_row
 from tunesmith.score.metric import Metric
 from tunesmith.score.predictions import read_predictions
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
+
+USUAL_SIZES = (30, 50, 100, 200, 300, 500, 1000, 2000)
 
 
 def score_files(
@@ -84,6 +89,65 @@ def compare_files(
         "comparisons": [_comparison_row(record) for record in found if isinstance(record, Comparison)],
         "scores": [_score_row(summary) for summary in _summaries(found)],
     }
+
+
+def tally_file(
+    path: Path, *, base_label: str, tuned_label: str, column: str = "verdict", other: Path | None = None
+) -> dict[str, Any]:
+    """What `tally` makes of a file of raw verdicts; with a second file of the same items also `other` and `mcnemar`.
+
+    Raises:
+        InputError: a file, column or label cannot be used, or the two files are about different items.
+    """
+    items = read_verdicts(path, base_label=base_label, tuned_label=tuned_label, column=column)
+    found = tally(items)
+    if other is not None:
+        second = read_verdicts(other, base_label=base_label, tuned_label=tuned_label, column=column)
+        found |= {"other": tally(second), "mcnemar": mcnemar(items, second)}
+    return found
+
+
+def estimate_items(
+    spread: Spread, difference: float | None = None, *, confidence: float = 0.95
+) -> dict[str, Any]:
+    """How many items show a difference, and what usual numbers of items show.
+
+    Returns:
+        `{deviation, correlation, items_per_source, power, confidence, needed: {difference, items} | null,
+        table: [{items, detectable}]}`, of JSON types.
+    """
+    sizes = [n for n in USUAL_SIZES if n / spread.per_source >= 2]
+    return {
+        "deviation": spread.deviation,
+        "correlation": spread.correlation,
+        "items_per_source": spread.per_source,
+        "power": POWER,
+        "confidence": confidence,
+        "needed": None
+        if difference is None
+        else {"difference": difference, "items": needed_items(difference, spread, confidence=confidence)},
+        "table": [
+            {"items": n, "detectable": detectable_difference(n, spread, confidence=confidence)} for n in sizes
+        ],
+    }
+
+
+def estimate_from_pilot(
+    base: Path,
+    tuned: Path,
+    metric: str,
+    difference: float | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What `estimate_items` says, with the spread measured on two files of predictions for the same few items."""
+    first, second = _one_system(base, columns), _one_system(tuned, columns)
+    predictions = [replace(one, system="base") for one in first] + [
+        replace(one, system="tuned") for one in second
+    ]
+    [opened] = open_metrics(ScoreOptions(metrics=(metric,)))
+    spread = pilot_spread(score_predictions(predictions, [opened]), opened, CompareOptions(), tuned="tuned")
+    return {"metric": metric, "pilot_items": len(first), **estimate_items(spread, difference)}
 
 
 def _evaluated(

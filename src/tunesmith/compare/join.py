@@ -104,6 +104,18 @@ def join_scores(scores: Iterable[Score], metrics: Sequence[Metric]) -> Joined:
     return Joined(items, systems, named, measured)
 
 
+def paired_quantity(base: Measured, tuned: Measured, items: Items) -> tuple[Quantity, Mask]:
+    """Tuned minus base on one metric, over the items that both could be scored on; and which those are (n,)."""
+    import numpy
+
+    counted = base.scored & tuned.scored
+    aggregate, width = base.metric.aggregate, base.statistics.shape[1]
+    rows = numpy.hstack([base.statistics, tuned.statistics])
+    return items.quantity(
+        rows, counted, lambda s: aggregate(s[..., width:]) - aggregate(s[..., :width])
+    ), counted
+
+
 def _table(scores: Iterable[Score]) -> Table:
     table: Table = {}
     for score in scores:

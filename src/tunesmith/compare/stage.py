@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tunesmith.compare.join import Items, Joined, Measured, join_scores
+from tunesmith.compare.join import Items, Joined, Measured, join_scores, paired_quantity
 from tunesmith.compare.resample import Estimate, estimate
 from tunesmith.compare.verdict import decide, holm, interval, p_value, smallest_detectable, warn, words
 from tunesmith.errors import InputError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-    Array = NDArray[numpy.float64]
     Mask = NDArray[numpy.bool_]
 
 SAME_VALUE = 1e-9
@@ -144,28 +143,13 @@ def _comparisons(
 def _test_pairs(
     pairs: Sequence[tuple[Measured, Measured]], items: Items, options: CompareOptions
 ) -> list[_Pair]:
-    import numpy
-
-    both = [base.scored & tuned.scored for base, tuned in pairs]
-    quantities = [
-        items.quantity(
-            numpy.hstack([base.statistics, tuned.statistics]),
-            counted,
-            _difference(base.metric, base.statistics.shape[1]),
-        )
-        for (base, tuned), counted in zip(pairs, both, strict=True)
-    ]
-    estimates = estimate(quantities, draws=options.draws, seed=options.seed)
+    paired = [paired_quantity(base, tuned, items) for base, tuned in pairs]
+    estimates = estimate([quantity for quantity, _ in paired], draws=options.draws, seed=options.seed)
     tested = []
-    for (base, tuned), counted, found in zip(pairs, both, estimates, strict=True):
+    for (base, tuned), (_, counted), found in zip(pairs, paired, estimates, strict=True):
         p = p_value(found, draws=options.draws) if math.isfinite(found.value) else None
         tested.append(_Pair(base, tuned, counted, found, p))
     return tested
-
-
-def _difference(metric: Metric, width: int) -> Callable[[Array], Array]:
-    """Tuned minus base, from rows that hold the statistics of base (`width` of them) and then those of tuned."""
-    return lambda sums: metric.aggregate(sums[..., width:]) - metric.aggregate(sums[..., :width])
 
 
 def _comparison(
