@@ -55,7 +55,7 @@ def write_pdf(
     objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))
     if title:
         objects.append(b"<< /Title (%s) >>" % title.encode("latin-1"))
-    path.write_bytes(_assemble(objects, has_info=title is not None))
+    path.write_bytes(assemble(objects, has_info=title is not None))
     return path
 
 
@@ -64,7 +64,7 @@ def _show(line: Printed) -> bytes:
     return b"BT /%s %g Tf %g %g Td (%s) Tj ET\n" % (line.font.encode(), line.size, line.x, line.y, text)
 
 
-def _assemble(objects: list[bytes], *, has_info: bool) -> bytes:
+def assemble(objects: list[bytes], *, has_info: bool) -> bytes:
     data = b"%PDF-1.4\n"
     offsets = []
     for number, body in enumerate(objects, start=1):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.read.blocks import Block, BlockKind, RawDocument, Unreadable
+from tunesmith.read.docx import parse_docx
 from tunesmith.read.html import declared_charset, parse_html
 from tunesmith.read.layout import (
     BULLET,
@@ -41,6 +42,8 @@ class ReadingFile:
     path: Path
     source_id: str
     password: str | None = None
+    extract_pdf: Callable[[Path, str | None], PdfContent] = extract_pdf
+    """How a PDF is opened: in this process, or in one of its own."""
 
 
 Reader = Callable[[ReadingFile], RawDocument]
@@ -78,7 +81,7 @@ def read_file(file: ReadingFile, max_bytes: int) -> RawDocument:
 
 
 def read_pdf(file: ReadingFile) -> RawDocument:
-    return arrange_pdf(extract_pdf(file.path, file.password), file.source_id)
+    return arrange_pdf(file.extract_pdf(file.path, file.password), file.source_id)
 
 
 def arrange_pdf(content: PdfContent, source_id: str) -> RawDocument:
@@ -186,6 +189,11 @@ def read_html(file: ReadingFile) -> RawDocument:
     return RawDocument(file.source_id, content.title, content.blocks, notes=notes)
 
 
+def read_docx(file: ReadingFile) -> RawDocument:
+    content = parse_docx(file.path)
+    return RawDocument(file.source_id, _usable_title(content.title), content.blocks)
+
+
 def _decode(file: ReadingFile) -> tuple[str, list[Note]]:
     decoded = decode_text(file.path.read_bytes())
     notes = []
@@ -199,6 +207,7 @@ def _decode(file: ReadingFile) -> tuple[str, list[Note]]:
 
 READERS: dict[str, Reader] = {
     ".pdf": read_pdf,
+    ".docx": read_docx,
     ".md": read_markdown,
     ".markdown": read_markdown,
     ".txt": read_plain_text,

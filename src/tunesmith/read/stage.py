@@ -15,8 +15,9 @@ from tunesmith.read.blocks import Block, RawDocument, Unreadable
 from tunesmith.read.chunk import ChunkOptions, chunk_document
 from tunesmith.read.clean import Vocabulary, compose_document, mend_unicode
 from tunesmith.read.debris import drop_debris
-from tunesmith.read.files import FoundFile, find_files
+from tunesmith.read.files import find_files
 from tunesmith.read.layout import join_interrupted
+from tunesmith.read.pdf_worker import PdfWorker
 from tunesmith.read.readers import ReadingFile, read_file
 from tunesmith.read.references import cut_references
 from tunesmith.records import Chunk, Document, Note
@@ -53,7 +54,11 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
         MissingError: the variable named by `password_env` is not set.
     """
     password = _password(options.password_env)
-    results = [_read(file, password, options) for file in find_files(options.documents, root)]
+    files = find_files(options.documents, root)
+    with PdfWorker() as worker:
+        results = [
+            _read(ReadingFile(file.path, file.source_id, password, worker.extract), options) for file in files
+        ]
     vocabulary = Vocabulary()
     for result in results:
         if isinstance(result, RawDocument):
@@ -81,9 +86,9 @@ def _password(variable: str | None) -> str | None:
     return password
 
 
-def _read(file: FoundFile, password: str | None, options: ReadOptions) -> RawDocument | Note:
+def _read(file: ReadingFile, options: ReadOptions) -> RawDocument | Note:
     try:
-        raw = read_file(ReadingFile(file.path, file.source_id, password), int(options.max_file_mb * 1e6))
+        raw = read_file(file, int(options.max_file_mb * 1e6))
     except Unreadable as problem:
         return Note(file.source_id, problem.rule, problem.text, is_refusal=True)
     for block in raw.blocks:
