@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tunesmith.synthesize.clauses import Clause, Span
+from tunesmith.synthesize.clauses import Clause
 from tunesmith.synthesize.forms import third_person
+from tunesmith.synthesize.nouns import Span
 from tunesmith.synthesize.tagger import BE, HAVE, Word
 from tunesmith.synthesize.wordlists import word_set
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from tunesmith.synthesize.clauses import Clause, Span, head_noun, subject_number
+from tunesmith.synthesize.clauses import Clause
+from tunesmith.synthesize.nouns import Span, head_noun, subject_number
 from tunesmith.synthesize.questions import lower_first
 from tunesmith.synthesize.rules.statement import Statement
 from tunesmith.synthesize.tagger import BE, Word, load_lexicon
 from tunesmith.synthesize.wordlists import word_set
 
 _POINTING = word_set(
-    "this these that those such another other others both it they he she we you i one some neither either"
-    " former latter"
+    "this these that those such another other others both it they he she we you i neither either former"
+    " latter"
 )
 _KNOWN_TO_ALL = word_set(
     "sun earth world atmosphere climate environment economy internet government public sky moon sea air"
@@ -58,6 +59,7 @@ def resolve(clause: Clause, memory: Memory, *, is_new_paragraph: bool) -> Statem
         number = memory.number
     elif (
         opener.lower in _POINTING
+        or (opener.lower in {"one", "some"} and (end - first == 1 or words[first + 1].lower == "of"))
         or opener.tag == "PRP$"
         or any(
             word.lower in {"this", "these", "those", "such", "our", "we", "us"} for word in words[first:end]

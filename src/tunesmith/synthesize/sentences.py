@@ -48,7 +48,9 @@ _TIGHT = re.compile(
     r"(?:below|above|earlier|later)|aforementioned)\b|\bbelow\.$",
     re.IGNORECASE,
 )
-_ABBREVIATED = re.compile(r"\b(?:[A-Z]\.|et al\.|vol\.|pp?\.|ed\.|eds\.|ibid\.?)", re.IGNORECASE)
+_ABBREVIATED = re.compile(
+    r"\b(?:(?-i:(?<!°)(?<!° )[A-Z])\.(?!$)|et al\.|vol\.|pp?\.|ed\.|eds\.|ibid\.?)", re.IGNORECASE
+)
 
 
 def read_sentences(passage: str) -> Iterator[Sentence]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tunesmith.errors import MissingError
 from tunesmith.synthesize.forms import IRREGULAR, PAST_ONLY, base_form
-from tunesmith.synthesize.wordlists import word_set
+from tunesmith.synthesize.wordlists import CLOSED, word_set
 
 _TOKEN = re.compile(
     r"""
@@ -36,59 +36,6 @@ _CLITIC = re.compile(r"(?<=\w)(?:n['’]t|['’](?:s|S|re|ve|ll|d|m))$")
 BE = {"is", "are", "was", "were"}
 HAVE = {"has", "have", "had"}
 DO = {"does", "do", "did"}
-MODALS = {"can", "cannot", "could", "may", "might", "must", "shall", "should", "will", "would"}
-_CLOSED = {
-    "DT": word_set("a an the this these those each every some any no both all another either neither"),
-    "PRP": word_set(
-        "it they he she we you i them him us me itself themselves himself herself one's oneself ourselves"
-    ),
-    "PRP$": word_set("its their his her our your my whose"),
-    "CC": word_set("and or but nor"),
-    "IN": word_set(
-        "of in on at by for with from into onto between among through during within without against under"
-        " over above below behind beside besides beyond near across along around round about after before"
-        " since until till because although though while whereas if unless than as per via despite towards"
-        " toward upon throughout inside outside like unlike except whether that amid concerning regarding"
-        " versus off up down"
-    ),
-    "TO": word_set("to"),
-    "WDT": word_set("which"),
-    "WP": word_set("who whom what"),
-    "WRB": word_set("when where why how whenever wherever"),
-    "RB": word_set(
-        "not n't also only very often usually mainly mostly nearly almost just even still already always"
-        " never sometimes rarely seldom therefore thus hence however moreover furthermore instead nevertheless"
-        " meanwhile then there here now again too so quite rather roughly approximately typically generally"
-        " normally largely partly highly fully once twice soon together apart away back far well perhaps"
-        " indeed likewise otherwise accordingly consequently today yet hardly"
-    ),
-    "MD": sorted(MODALS),
-    "VBZ": word_set("is has does"),
-    "VBP": word_set("are have do"),
-    "VBD": word_set("was were had did"),
-    "VB": word_set("be"),
-    "VBN": word_set("been done"),
-    "VBG": word_set("being having"),
-    "CD": word_set(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-        " seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand"
-        " million billion dozen half"
-    ),
-    "JJ": word_set(
-        "such same other own many most more less few fewer several much certain various first second third"
-        " fourth last next main large small common possible different new old high low good bad best better"
-        " worse able due average overall solid liquid cold warm hot dry wet inner outer indoor outdoor heavy"
-        " light thick thin deep wide long short cheap expensive present free closed open sealed"
-    ),
-    "NN": word_set(
-        "heating cooling building lighting glazing coating ceiling flooring housing bearing tubing piping"
-        " wiring packaging manufacturing planning engineering marketing accounting reporting training funding"
-        " banking monitoring balancing processing recycling casing opening surrounding timber draught thing"
-        " something anything nothing everything"
-    ),
-    "NNS": word_set("surroundings savings earnings findings people buildings heatings coatings"),
-}
-CLOSED = {word: tag for tag, group in _CLOSED.items() for word in group}
 _SUFFIXES = (
     ("ly", "RB"),
     ("ness", "NN"),
@@ -220,7 +167,8 @@ def tag_sentence(sentence: str, names: Container[str] = frozenset()) -> list[Wor
 def _is_common_opening(words: list[Word], names: Container[str], lexicon: Lexicon) -> bool:
     """True for an unknown first word that nothing shows to be a name: `Limescale`."""
     first = words[0]
-    has_name_after = len(words) > 1 and words[1].tag in {"NNP", "NNPS"}
+    at = 2 if len(words) > 2 and words[1].lower in {"and", "&"} else 1
+    has_name_after = len(words) > at and words[at].tag in {"NNP", "NNPS"}
     looks_plain = first.text[1:].islower() and first.text.isalpha() and len(first.text) > 2
     return (
         looks_plain

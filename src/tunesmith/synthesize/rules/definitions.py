@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tunesmith.synthesize.clauses import Clause, head_noun
+from tunesmith.synthesize.clauses import Clause
+from tunesmith.synthesize.nouns import head_noun
 from tunesmith.synthesize.questions import inverted, tidy
 from tunesmith.synthesize.rules.statement import Draft, Statement, front_of, is_simple
 from tunesmith.synthesize.tagger import Word

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tunesmith.synthesize.clauses import Clause, Span, head_noun
+from tunesmith.synthesize.clauses import Clause
+from tunesmith.synthesize.nouns import Span, head_noun
 from tunesmith.synthesize.questions import Piece, joined, pieces, tidy
 from tunesmith.synthesize.rules.patterns import HEDGE, MEASURE_NOUNS, NUMBER_WORD, QUANTITY, UNITS, VACUOUS
 from tunesmith.synthesize.rules.statement import (

@@ -37,6 +37,10 @@ _BAD_START = re.compile(
 _GOVERNED_END = re.compile(r"\b(?:of|in|on|at|by|for|to|with|from|into|as)\?$")
 
 
+_MAY_END_SO = {"governed", "purpose", "aim"}
+"""`What does it consist of?` ends with a preposition by right."""
+
+
 def reads_well(draft: Draft) -> bool:
     question, answer = draft.question, draft.answer
     n_question, n_answer = len(question.split()), len(answer.split())
@@ -55,8 +59,8 @@ def reads_well(draft: Draft) -> bool:
         return False
     if (
         _BAD_END.search(answer)
-        or _BAD_START.search(answer)
-        or (_BAD_END.search(body) and not _GOVERNED_END.search(question))
+        or (_BAD_START.search(answer) and draft.rule != "said")
+        or (_BAD_END.search(body) and not (draft.rule in _MAY_END_SO and _GOVERNED_END.search(question)))
     ):
         return False
     if _VAGUE.match(answer) or re.search(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tunesmith.synthesize.clauses import Clause, Span, head_noun
+from tunesmith.synthesize.clauses import Clause
+from tunesmith.synthesize.nouns import Span, head_noun
 from tunesmith.synthesize.questions import Piece, inverted, joined, pieces, predicate
 from tunesmith.synthesize.rules.patterns import DATE, NUMBER_WORD, PRONOUN, QUANTITY, VACUOUS
 from tunesmith.synthesize.rules.statement import (
@@ -110,13 +111,14 @@ def object_of(statement: Statement) -> Iterator[Draft]:
         or clause.base in _WEAK_VERBS - {"have"} | {"lie", "stand", "sit", "stay", "last"}
     ):
         return
+    words = clause.words
+    # `can have`, `has had` make clumsy questions; `must have` and plain `have` do not.
     if (
         clause.base == "have"
-        and clause.words[clause.finite].tag == "MD"
-        and clause.words[clause.finite].lower not in {"must", "should"}
-    ) or (clause.base == "have" and clause.verb != clause.finite):
+        and clause.verb != clause.finite
+        and words[clause.finite].lower not in {"must", "should"}
+    ):
         return
-    words = clause.words
     first, end = parts[0].span
     head = head_noun(words, (first, end))
     if head is None or words[first].tag not in {
