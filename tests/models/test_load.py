@@ -81,7 +81,8 @@ def test_damaged_and_incomplete_weights(copied: Path) -> None:
 
 def test_code_that_comes_with_a_model_is_not_run(copied: Path) -> None:
     config = (copied / "config.json").read_text(encoding="utf-8")
-    config = config.replace('"model_type": "llama"', '"model_type": "strange", "auto_map": {"AutoConfig": "evil.Config"}')
+    own_code = '"model_type": "strange", "auto_map": {"AutoConfig": "evil.Config"}'
+    config = config.replace('"model_type": "llama"', own_code)
     (copied / "config.json").write_text(config, encoding="utf-8")
     (copied / "evil.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
     with pytest.raises(MissingError, match="brings its own Python code"):

@@ -185,13 +185,23 @@ class _Systems:
         self.whole = {
             system: folder for system, folder in self.folders.items() if folder and not _is_adapter(folder)
         }
-        self.model = task.load(base, options)
+        self.model = self._load(base)
         self.loaded_whole: tuple[str, Any] | None = None
         for system, folder in self.folders.items():
             if folder is not None and system not in self.whole:
                 self._put_on(system, folder)
         fast.speed_up_adapters(self.model)
         self.model.eval()  # dropout off, the adapters' too
+
+    def _load(self, name: str) -> Any:
+        from transformers import GenerationConfig
+
+        model = self.task.load(name, self.options)
+        # transformers fills whatever decoding leaves unsaid from what the model was shipped with (bans of words, n-gram
+        # limits, …); the task has read the end tokens from there already.
+        empty: Any = GenerationConfig
+        model.generation_config = empty()
+        return model
 
     def _put_on(self, system: str, folder: Path) -> None:
         import peft
@@ -224,7 +234,7 @@ class _Systems:
         """A model that was trained as a whole: it has its own weights, and one is kept in memory at a time."""
         if self.loaded_whole is None or self.loaded_whole[0] != system:
             self.loaded_whole = None
-            self.loaded_whole = (system, self.task.load(str(self.whole[system]), self.options))
+            self.loaded_whole = (system, self._load(str(self.whole[system])))
         return self.loaded_whole[1]
 
     def settings(self, system: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def speed_up_adapters(model: Any) -> int:
     layer: Any
     for layer in model.modules():
         if type(layer) is peft.tuners.lora.layer.Linear and "forward" not in vars(layer):
-            layer.forward = partial(_lora_forward, layer, layer.forward)
+            vars(layer)["forward"] = partial(_lora_forward, layer, layer.forward)
             changed += 1
     return changed
 

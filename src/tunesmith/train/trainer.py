@@ -121,8 +121,8 @@ class AnswerTrainer(Trainer):
         # Divided by the labels of the whole step, so that 8 x 1 and 1 x 8 give the same gradient.
         return total / (num_items_in_batch if num_items_in_batch is not None else max(len(losses), 1))
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Validation loss per trained token, over all validation rows together."""
+    def validation_loss(self) -> float:
+        """Loss per trained token over all validation rows together."""
         model: Any = self.model
         model.eval()
         size = 2 * self.sampler.plan.batch_size  # no gradients are kept, so twice as many fit
@@ -134,7 +134,10 @@ class AnswerTrainer(Trainer):
                 losses, _rows = self.task.token_losses(model, batch)
                 total += losses.sum().item()
                 count += len(losses)
-        metrics = {"eval_loss": total / count}
+        return total / count
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        metrics = {"eval_loss": self.validation_loss()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
