@@ -161,10 +161,11 @@ def test_the_list_is_cut_and_the_good_half_of_the_page_stays() -> None:
 
 def test_prose_after_the_list_without_a_heading_stays() -> None:
     prose = "The house was built of brick and has thick walls that keep it warm."
-    assert cut(Block("References", "heading", 1), Block(ENTRY), Block(ENTRY), Block(prose), Block(prose)) == [
-        prose,
-        prose,
+    blocks = [
+        Block("References", "heading", 1),
+        *(Block(text) for text in (ENTRY, ENTRY, prose, prose, ENTRY)),
     ]
+    assert cut(*blocks) == [prose, prose, ENTRY]
 
 
 def test_a_heading_called_references_above_prose_cuts_nothing() -> None:

@@ -13,7 +13,8 @@ from tunesmith.read.docx import parse_docx
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 BODY = """
 <w:p><w:pPr><w:pStyle w:val="T1"/></w:pPr><w:r><w:t>Heat at home</w:t></w:r></w:p>
-<w:p><w:r><w:t xml:space="preserve">A pump </w:t></w:r><w:del><w:r><w:delText>slowly</w:delText><w:t>no</w:t></w:r></w:del>
+<w:p><w:r><w:t xml:space="preserve">A pump </w:t></w:r>
+<w:del><w:r><w:delText>slowly</w:delText><w:t>no</w:t></w:r></w:del>
 <w:r><w:t>moves</w:t><w:tab/><w:t>heat.</w:t><w:footnoteReference w:id="1"/></w:r></w:p>
 <w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>the valve</w:t></w:r></w:p>
 <w:tbl><w:tr><w:tc><w:p><w:r><w:t>Glass</w:t></w:r></w:p></w:tc>

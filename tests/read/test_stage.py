@@ -125,33 +125,36 @@ def test_nothing_to_read_stops_the_run(tmp_path: Path) -> None:
 # The sample documents
 
 
-def test_every_sample_document_is_read() -> None:
+@pytest.fixture(scope="module")
+def samples() -> dict[str, Document]:
     documents, refused = read(SAMPLES)
     assert not refused
-    assert len(documents) == 16
-    assert {Path(name).suffix for name in documents} == {".md", ".txt", ".html", ".pdf"}
-    for name, document in documents.items():
+    return documents
+
+
+def test_every_sample_document_is_read(samples: dict[str, Document]) -> None:
+    assert len(samples) == 16
+    assert {Path(name).suffix for name in samples} == {".md", ".txt", ".html", ".pdf"}
+    for name, document in samples.items():
         assert 450 <= len(re.findall(r"\w+", document.text)) <= 850, name
         assert document.text.startswith(f"# {document.title}"), name
         assert document.text.count("\n## ") >= 4, name
 
 
-def test_sample_documents_share_no_sentence() -> None:
-    documents, _ = read(SAMPLES)
+def test_sample_documents_share_no_sentence(samples: dict[str, Document]) -> None:
     seen: dict[str, str] = {}
-    for name, document in documents.items():
+    for name, document in samples.items():
         for sentence in re.findall(r"[A-Z][^.|#\n]{30,}\.", document.text):
             assert seen.setdefault(sentence, name) == name, sentence
 
 
-def test_sample_pdfs_lose_their_furniture_and_references() -> None:
-    documents, _ = read(SAMPLES)
+def test_sample_pdfs_lose_their_furniture_and_references(samples: dict[str, Document]) -> None:
     for name in ("air-tightness.pdf", "energy-audits.pdf", "heat-meters.pdf"):
-        document = documents[name]
+        document = samples[name]
         assert len(document.page_starts) == 2
         assert "Page 1 of 2" not in document.text
         assert sum(note.count for note in document.notes if note.rule == "hyphen_joined") >= 1
-    meters = documents["heat-meters.pdf"].text
+    meters = samples["heat-meters.pdf"].text
     assert "Felsmann" not in meters
     assert meters.endswith("reveal when a family is away.")
     assert "plants because it needs more power than a small battery can supply." in meters, (
@@ -159,12 +162,11 @@ def test_sample_pdfs_lose_their_furniture_and_references() -> None:
     )
 
 
-def test_sample_passages_fit_and_their_spans_are_exact() -> None:
-    documents, _ = read(SAMPLES)
-    passages = list(chunk_documents(documents.values(), ChunkOptions()))
+def test_sample_passages_fit_and_their_spans_are_exact(samples: dict[str, Document]) -> None:
+    passages = list(chunk_documents(samples.values(), ChunkOptions()))
     assert len(passages) > 90
     for passage in passages:
-        document = documents[passage.source_id]
+        document = samples[passage.source_id]
         assert document.text[passage.start : passage.end] == passage.text
         assert passage.n_tokens <= 200
         assert passage.heading
