@@ -193,6 +193,80 @@ def compare(
     _print_json(found) if as_json else display.show_comparisons(found)
 
 
+@app.command()
+def tally(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Raw verdicts: CSV, JSONL, JSON, TSV, Parquet.")
+    ],
+    base_label: Annotated[
+        str, typer.Option("--base-label", metavar="TEXT", help="What a verdict for the base says.")
+    ],
+    tuned_label: Annotated[
+        str, typer.Option("--tuned-label", metavar="TEXT", help="What one for tuned says.")
+    ],
+    column: Annotated[str, typer.Option("--column", help="The column with the verdicts.")] = "verdict",
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="FILE", help="A second judge's verdicts on the same ids."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count a judge's raw verdicts: wins, losses, ties, what could not be read, rates and ratio with intervals.
+
+    Example: tunesmith tally verdicts.csv --base-label original --tuned-label finetuned
+    """
+    from tunesmith import display
+    from tunesmith.evaluation import tally_file
+
+    found = tally_file(file, base_label=base_label, tuned_label=tuned_label, column=column, other=against)
+    _print_json(found) if as_json else display.show_tally(found)
+
+
+@app.command()
+def estimate(
+    pilot: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[BASE TUNED]", help="Two files of predictions for the same few items."),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="The metric of the pilot.")] = "rougeL",
+    difference: Annotated[
+        float | None, typer.Option("--difference", min=0, help="The difference you want to be able to see.")
+    ] = None,
+    deviation: Annotated[
+        float | None, typer.Option("--deviation", min=0, help="Standard deviation of the items' differences.")
+    ] = None,
+    correlation: Annotated[
+        float, typer.Option("--correlation", min=0, max=1, help="Of differences within one document.")
+    ] = 0.0,
+    per_source: Annotated[
+        float, typer.Option("--items-per-source", min=1, help="Questions asked about one document.")
+    ] = 1.0,
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How many test items it takes to see a difference, from a pilot of two files or from numbers.
+
+    Example: tunesmith estimate --deviation 0.12 --items-per-source 5 --correlation 0.3 --difference 0.03
+    """
+    from tunesmith import display
+    from tunesmith.compare.power import Spread
+    from tunesmith.evaluation import estimate_from_pilot, estimate_items
+
+    if pilot:
+        if len(pilot) != 2:
+            raise InputError(f"a pilot is two files, not {len(pilot)}", where="estimate")
+        found = estimate_from_pilot(pilot[0], pilot[1], metric, difference, columns=_columns(columns))
+    elif deviation is not None:
+        found = estimate_items(Spread(deviation, correlation, per_source), difference)
+    else:
+        raise InputError(
+            "nothing to estimate from",
+            where="estimate",
+            do="name two files of predictions as a pilot, or give --deviation",
+        )
+    _print_json(found) if as_json else display.show_estimate(found)
+
+
 def _score_options(metrics: str | None) -> Any:
     from pydantic import ValidationError
 

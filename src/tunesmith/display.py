@@ -164,6 +164,54 @@ def show_comparisons(found: dict[str, Any]) -> None:
         console.print(f"Note: {warning}", soft_wrap=True)
 
 
+def show_tally(found: dict[str, Any]) -> None:
+    """What `tunesmith tally` prints for people; a second judge's count stands beside the first."""
+    console = _plain_console()
+    counts = [found, found["other"]] if "other" in found else [found]
+    table = Table("", *(("first", "second")[: len(counts)] if len(counts) > 1 else ("count",)))
+    for name in ("n", "wins", "losses", "ties", "unparsed"):
+        table.add_row(name, *(str(one[name]) for one in counts))
+    for name in ("win_rate", "net_win_rate", "ratio"):
+        table.add_row(name.replace("_", " "), *(_with_interval(one[name]) for one in counts))
+    for name, label in (("half", "as half"), ("won", "all won"), ("lost", "all lost")):
+        row = (number(one["net_win_rate_if_unparsed"][name]) for one in counts)
+        table.add_row(f"net win rate, unparsed {label}", *row)
+    console.print(table)
+    for one in counts:
+        console.print(one["words"], soft_wrap=True)
+        for text, count in one["unparsed_texts"].items():
+            console.print(f"not understood, {count} times: {text!r}", soft_wrap=True, markup=False)
+    if "mcnemar" in found:
+        test = found["mcnemar"]
+        console.print(
+            f"tuned wins by the first only {test['first_only']} times, by the second only {test['second_only']} times;"
+            f" exact McNemar p = {number(test['p'])}, {test['n']} items",
+            soft_wrap=True,
+        )
+
+
+def _with_interval(part: dict[str, Any]) -> str:
+    return f"{number(part['value'])} ({number(part['low'])} … {number(part['high'])})"
+
+
+def show_estimate(found: dict[str, Any]) -> None:
+    """What `tunesmith estimate` prints for people."""
+    console = _plain_console()
+    table = Table("items", "smallest difference seen")
+    for row in found["table"]:
+        table.add_row(f"{row['items']:,}", number(row["detectable"]))
+    console.print(table)
+    console.print(
+        f"seen in {found['power']:.0%} of cases at {found['confidence']:.0%} confidence; items differ by"
+        f" {number(found['deviation'])} (standard deviation), {number(found['items_per_source'])} items a document,"
+        f" correlation {number(found['correlation'])} within one",
+        soft_wrap=True,
+    )
+    if found["needed"]:
+        needed = found["needed"]
+        console.print(f"A difference of {number(needed['difference'])} takes {needed['items']:,} items.")
+
+
 def number(value: float | None, *, signed: bool = False) -> str:
     """Three significant digits; an en dash for what is missing."""
     if value is None:
