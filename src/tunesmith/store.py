@@ -30,6 +30,9 @@ from tunesmith.records import as_row, from_row
 
 Record = TypeVar("Record")
 
+SOURCE_SUFFIXES = {".py", ".j2", ".jinja", ".css", ".js", ".txt", ".json"}
+"""Files of the package that make a result what it is."""
+
 
 def fingerprint(value: Any) -> str:
     """BLAKE2b of the value as canonical JSON: equal for equal content, whatever the order of keys."""
@@ -49,7 +52,7 @@ def code_fingerprint(*folders: Path) -> str:
     for folder in folders:
         files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
         for path in files:
-            if path.suffix in {".py", ".j2", ".txt"} and path.is_file():
+            if path.suffix in SOURCE_SUFFIXES and path.is_file():
                 digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
