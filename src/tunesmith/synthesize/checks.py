@@ -127,28 +127,24 @@ def _check_refusal(example: Example, start: int | None, *, limits: Limits) -> st
 # -------------------------------------------------------------------------------------------------
 
 _POINTS_AT_TEXT = re.compile(
-    rf"\b(?:according to|based on|as (?:described|stated|mentioned|noted|shown|discussed|"
-    rf"explained) (?:in|by)|(?:described|mentioned|stated|discussed|listed|given|provided|"
-    rf"presented|shown) in|in|from|of|by|does|do)"
-    rf" (?:the|this|these|that|our) (?:above |following |given |provided |first |second |last "
-    rf")?{_SOURCE}s?\b(?! (?:of|for|that|about|on|in|to) )"
-    r"|\b(?:this|these) (?:text|passage|document|excerpt|article|paragraph|section|chapter|report|"
-    r"paper|study|roadmap|table|figure|list|sentence|statement|part|page)s?\b"
-    r"|\bthe (?:above|following|aforementioned|latter|former)\b|\b(?:mentioned|described|listed|"
-    r"shown|discussed|see|given) (?:above|below|earlier|previously)\b"
-    r"|\b(?:[Ff]igure|[Tt]able|[Aa]ppendix|[Ss]ection|[Cc]hapter|[Bb]ox|[Ee]xhibit|[Aa]nnex) \d",
+    r"\b(?:according to|based on|in|from|of|by|does|do"
+    r"|(?:as )?(?:described|stated|mentioned|noted|shown|discussed|explained|listed|given|provided|presented)"
+    r" (?:in|by))"
+    r" (?:the|this|these|that|our) (?:above |following |given |provided |first |second |last )?"
+    rf"{_SOURCE}s?\b(?! (?:of|for|that|about|on|in|to) )"
+    r"|\b(?:this|these) (?:text|passage|document|excerpt|article|paragraph|section|chapter|report|paper|study|roadmap"
+    r"|table|figure|list|sentence|statement|part|page)s?\b"
+    r"|\bthe (?:above|following|aforementioned|latter|former)\b"
+    r"|\b(?:mentioned|described|listed|shown|discussed|see|given) (?:above|below|earlier|previously)\b"
+    r"|\b(?-i:[Ff]igure|[Tt]able|[Aa]ppendix|[Ss]ection|[Cc]hapter|[Bb]ox|[Ee]xhibit|[Aa]nnex) \d",
+    re.IGNORECASE,
 )
 _AUXILIARY = r"(?:does|do|did|is|are|was|were|can|could|will|would|should|has|have|had|may|might|must)"
 _DANGLING = re.compile(
     rf"^(?:(?:at|in|by|for|to|from|with|on) )?(?:what|why|how|when|where|which|who|whom|"
     rf"whose)\b[^?]{{0,30}}?\b{_AUXILIARY}"
     r" (?:it|they|this|that|these|those|he|she|such|we|you|one|i|there|them|its|their|his|her|our|"
-    r"your)\b(?! is| are| was| were| to\b)"
-    r"|\b(?:do|does|did) (?:the (?:company|author|authors|process|system|method|device|former|latter))\b\??$",
-    re.IGNORECASE,
-)
-_ANSWER_START = re.compile(
-    r"^(?:it|they|this|these|those|he|she|such|that)\b(?! (?:is|was) (?:not )?(?:to|because|when|where|by)\b)",
+    r"your)\b(?! is| are| was| were| to\b)",
     re.IGNORECASE,
 )
 

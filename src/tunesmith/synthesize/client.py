@@ -107,6 +107,8 @@ class Client:
     journal: Journal
     key: str | None = field(repr=False)
     is_closing: bool = field(init=False, default=False)
+    fatal: TunesmithError | None = field(init=False, default=None)
+    """What every further request would meet as well."""
     gate: Gate = field(init=False)
     _format: str = field(init=False)
     _accepted: set[str] = field(init=False, default_factory=set)
@@ -142,7 +144,8 @@ class Client:
                 self.journal.put(name, self.options.url, body, reply)
                 return reply
             if status in _STOPS:
-                raise _stop(status, text, self.options, self.model)
+                self.fatal = _stop(status, text, self.options, self.model)
+                raise self.fatal
             if status in _REJECTS:
                 if (other := self._other_format(asked)) is not None:
                     self._format = other
@@ -180,6 +183,8 @@ class Client:
         status, text, retry_after = 0, "", None
         started = time.monotonic()
         try:
+            if self.fatal is not None:
+                raise self.fatal
             if self.is_closing:
                 raise asyncio.CancelledError
             self._reserve()
@@ -204,11 +209,12 @@ class Client:
     def _reserve(self) -> None:
         most = self.options.max_requests
         if most is not None and self._sent >= most:
-            raise TunesmithError(
+            self.fatal = TunesmithError(
                 f"the limit of {most} requests is reached",
                 where="synthesize.teacher.max_requests",
                 do="raise the limit and run again: the replies so far are kept and not asked for again",
             )
+            raise self.fatal
         self._sent += 1
 
     def _open(self) -> aiohttp.ClientSession:
