@@ -245,3 +245,9 @@ def test_survey_writes_nothing(root: Path) -> None:
         ("synthesize", "waits"),
     ]
     assert not (root / "runs").exists()
+
+
+def test_full_training_gives_a_whole_model_and_a_verdict(root: Path) -> None:
+    assert run(root, "train.method=full").ran == NAMES
+    assert (root / "runs/tiny/train/tuned/model.safetensors").is_file()
+    assert run(root, "train.method=full").ran == []

@@ -195,6 +195,14 @@ def _base_outside(context: Context) -> dict[str, str]:
     return {"base model": weights_sha256(model_folder(context.plan.train.base))}
 
 
+def _systems_outside(context: Context) -> dict[str, str]:
+    """The base, and what was trained: an adapter or, with `method: full`, a whole model."""
+    folder = context.run.folder / "train" / TUNED
+    files = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*config.json"))]
+    trained = {f"train/{TUNED}/{path.name}": file_fingerprint(path) for path in files}
+    return _base_outside(context) | trained
+
+
 def _train(context: Context) -> Counts:
     log = train_adapter(
         context.rows("prepare/train.jsonl", Row),
@@ -294,7 +302,6 @@ def gather_study(context: Context) -> Study:
     )
 
 
-_ADAPTER = ("train/tuned/adapter_model.safetensors", "train/tuned/adapter_config.json")
 _READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
 _SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
 _PREPARED = (*(f"prepare/{split}.jsonl" for split in SPLITS), "prepare/refused.jsonl", "prepare/leaks.json")
@@ -308,18 +315,18 @@ STEPS: tuple[Step, ...] = (
     Step(
         "train",
         ("prepare/train.jsonl", "prepare/validation.jsonl"),
-        (*_ADAPTER, "train/log.json"),
+        (f"train/{TUNED}", "train/log.json"),
         ("train", "tasks", "models/load.py"),
         _train,
         _base_outside,
     ),
     Step(
         "generate",
-        ("prepare/test.jsonl", *_ADAPTER),
+        ("prepare/test.jsonl",),
         _GENERATED,
         ("generate", "tasks", "models/load.py"),
         _generate,
-        _base_outside,
+        _systems_outside,
     ),
     Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), _score),
     Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), _compare),
