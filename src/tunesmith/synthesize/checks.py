@@ -143,7 +143,7 @@ _AUXILIARY = r"(?:does|do|did|is|are|was|were|can|could|will|would|should|has|ha
 _DANGLING = re.compile(
     rf"^(?:(?:at|in|by|for|to|from|with|on) )?(?:what|why|how|when|where|which|who|whom|"
     rf"whose)\b[^?]{{0,30}}?\b{_AUXILIARY}"
-    r" (?:it|they|this|that|these|those|he|she|such|we|you|one|i|there|them|its|their|his|her|our|"
+    r" (?:it|they|this|that|these|those|he|she|such|we|you|i|there|them|its|their|his|her|our|"
     r"your)\b(?! is| are| was| were| to\b)",
     re.IGNORECASE,
 )
@@ -193,14 +193,23 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 
 
-def language_of(text: str) -> str | None:
-    """The language whose function words stand out, or `None` when the text is too short or of another language."""
-    found = normalise(text).split()
-    counts = {
+_SHARED = word_set("a as do no is in was on die son per come con par for an de")
+"""Words that two of the languages write alike: they tell nothing."""
+
+
+def _function_words(text: str) -> dict[str, int]:
+    """How many function words of each language the text holds."""
+    found = [word for word in normalise(text).split() if word not in _SHARED]
+    return {
         name: sum(word in function_words for word in found) for name, function_words in FUNCTION_WORDS.items()
     }
+
+
+def language_of(text: str) -> str | None:
+    """The language whose function words stand out, or `None` when the text is too short or of another language."""
+    counts = _function_words(text)
     (best, most), (_, second) = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:2]
-    return best if most >= 3 and most >= 1.5 * second and most >= 0.1 * len(found) else None
+    return best if most >= 3 and most >= 1.5 * second and most >= 0.1 * len(text.split()) else None
 
 
 def script_of(text: str) -> str | None:
@@ -224,7 +233,12 @@ def _check_language(example: Example, start: int | None, *, limits: Limits) -> s
         if script and wanted_script and script != wanted_script:
             return f"the {what} is written in {script}, the passage in {wanted_script}"
         language = language_of(text)
-        if language and wanted and language != wanted:
+        if (
+            language
+            and wanted
+            and language != wanted
+            and 2 * _function_words(text)[wanted] < _function_words(text)[language]
+        ):
             return f"the {what} is in {language}, the passage in {wanted}"
     return None
 

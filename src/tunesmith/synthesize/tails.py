@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tunesmith.synthesize.nouns import NOUN_TAGS, PREPOSITIONS
 from tunesmith.synthesize.tagger import Word
 from tunesmith.synthesize.verbs import SUBORDINATORS, is_noun_here
+from tunesmith.synthesize.wordlists import word_set
 
 MAYBE_SUBORDINATORS = frozenset(["since", "as", "so", "before", "after", "for"])
 
@@ -65,7 +66,7 @@ def split_rest(words: list[Word], first: int, end: int, verb_form: str) -> tuple
             index = at
         elif is_comma and after.verb == verb_form and (after.is_sure or after.tag in {verb_form, "VB"}):
             cuts.append((index, "and"))
-        elif is_comma and after.tag in {"VBG"} and not _is_list(words, first, index):
+        elif is_comma and after.tag == "VBG" and not _is_list(words, at, end, after.lower):
             cuts.append((index, "participle"))
         elif opener in {"and", "but", "or", "yet", "nor"} and (opener != "or" or is_comma):
             kind = _coordinates(words, first, at, end, verb_form)
@@ -150,8 +151,12 @@ def _lists_on(words: list[Word], at: int, end: int) -> bool:
     return True
 
 
-def _is_list(words: list[Word], first: int, index: int) -> bool:
-    return (
-        any(word.lower in {"and", "or"} for word in words[index : index + 12])
-        and words[index - 1].tag == "VBG"
-    )
+_ADDS = word_set(
+    "including making allowing giving leading resulting using reducing causing helping leaving providing ensuring"
+    " according depending taking working enabling bringing creating especially"
+)
+
+
+def _is_list(words: list[Word], at: int, end: int, participle: str) -> bool:
+    """True when a word in -ing after a comma is one item of a list (`sockets, skirting boards and hatches`)."""
+    return participle not in _ADDS and any(word.lower in {"and", "or"} for word in words[at:end])

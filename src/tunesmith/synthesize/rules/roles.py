@@ -46,50 +46,56 @@ _UNSURE = frozenset({"with", "to", "as", "than", "per", "like", "despite"})
 _WEAK_VERBS = word_set("be have do make take get become remain seem appear tell say show go come play let")
 
 
+# Subjects that answer nothing: `What …? Modern versions.`
+_ANYBODY = re.compile(
+    r"(?:the|most|many|some|several|each|every|any|all|no|both|few|a few|more|less|fewer|rising|people|someone)\b"
+    r"|(?:a )?(?:modern|good|bad|new|old|further|similar|various|different|certain|typical|common|current|recent|other"
+    r"|simple|special|interesting|important) [\w-]+$"
+)
+_NO_DEED = word_set("be do have need become remain")
+
+
 def who_or_what(statement: Statement) -> Iterator[Draft]:
     """Aluminium conducts heat … -> What conducts heat …?"""
     clause = statement.clause
-    if clause.is_negative or cannot_stand(statement) or clause.fronted_clause or clause.is_ambiguous:
+    if (
+        clause.is_negative
+        or cannot_stand(statement)
+        or clause.fronted_clause
+        or clause.is_ambiguous
+        or clause.is_copula
+    ):
         return
     rest = rest_of(statement).rstrip(" ,")
-    n_subject = len(statement.subject.split())
-    if (
-        n_subject > 8
-        or clause.is_copula
-        or clause.base in {"be", "do", "have", "need", "become", "remain"}
-        or len(rest.split()) < 3
-    ):
+    if len(statement.subject.split()) > 8 or len(rest.split()) < 3 or clause.base in _NO_DEED:
         return
-    if (
-        re.match(
-            r"(?:the|most|many|some|several|each|every|any|all|no|both|few|a few|more|less|fewer|rising|"
-            r"people|someone)\b",
-            statement.subject,
-        )
-        and not statement.is_person
-    ):
+    if not statement.is_person and (_ANYBODY.match(statement.subject) or _is_amount(statement.subject)):
         return
-    if re.match(QUANTITY + r"\b", statement.subject, re.IGNORECASE) and re.match(
-        r"\d|" + NUMBER_WORD, statement.subject
-    ):
-        return
+    first_after = clause.words[clause.rest[0]].lower
     if (
         PRONOUN.search(rest)
         or clause.words[clause.finite].tag == "MD"
-        or clause.words[clause.rest[0]].lower in {"that", "how", "whether"}
+        or first_after in {"that", "how", "whether"}
     ):
         return
-    words = clause.words[clause.subject[0] : clause.subject[1]]
-    if (
-        not statement.is_person
-        and not statement.is_actor
-        and clause.words[clause.finite].verb == "VBD"
-        and not clause.is_passive
-        and all(w.tag == "NNP" for w in words)
-    ):
+    if _is_unknown_actor(statement):
         return
     who = "Who" if statement.is_person or statement.is_actor else "What"
     yield Draft("subject", f"{who} {predicate(clause, with_context(statement, rest))}?", statement.subject)
+
+
+def _is_amount(subject: str) -> bool:
+    return re.match(QUANTITY + r"\b", subject, re.IGNORECASE) is not None and bool(
+        re.match(r"\d|" + NUMBER_WORD, subject)
+    )
+
+
+def _is_unknown_actor(statement: Statement) -> bool:
+    """A name that did something, and may be a person, a firm or a town: neither `who` nor `what` is safe."""
+    clause = statement.clause
+    names = all(word.tag == "NNP" for word in clause.words[clause.subject[0] : clause.subject[1]])
+    acted = clause.words[clause.finite].verb == "VBD" and not clause.is_passive
+    return names and acted and not (statement.is_person or statement.is_actor)
 
 
 def object_of(statement: Statement) -> Iterator[Draft]:
