@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tunesmith.errors import MissingError
 from tunesmith.options import Options
-from tunesmith.read.blocks import Block, RawDocument, Unreadable
+from tunesmith.read.blocks import HYPHEN_MARK, Block, RawDocument, Unreadable
 from tunesmith.read.chunk import ChunkOptions, chunk_document
 from tunesmith.read.clean import Vocabulary, compose_document, mend_unicode
 from tunesmith.read.debris import drop_debris
@@ -59,10 +59,7 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
         results = [
             _read(ReadingFile(file.path, file.source_id, password, worker.extract), options) for file in files
         ]
-    vocabulary = Vocabulary()
-    for result in results:
-        if isinstance(result, RawDocument):
-            vocabulary.add(block.text for block in result.blocks)
+    vocabulary = _count_words([result for result in results if isinstance(result, RawDocument)])
     for result in results:
         yield result if isinstance(result, Note) else _finish(result, vocabulary, options)
 
@@ -94,6 +91,15 @@ def _read(file: ReadingFile, options: ReadOptions) -> RawDocument | Note:
     for block in raw.blocks:
         block.text = mend_unicode(block.text)
     return raw
+
+
+def _count_words(documents: Sequence[RawDocument]) -> Vocabulary:
+    """Word forms of all documents; left empty when no word is broken anywhere, because then nobody asks."""
+    texts = [block.text for document in documents for block in document.blocks]
+    vocabulary = Vocabulary()
+    if any(HYPHEN_MARK in text for text in texts):
+        vocabulary.add(texts)
+    return vocabulary
 
 
 def _finish(raw: RawDocument, vocabulary: Vocabulary, options: ReadOptions) -> Document | Note:
