@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"models"},
     {"tasks"},
     {"read", "synthesize", "prepare", "train", "generate", "score", "compare", "report"},
-    {"plan", "evaluation"},
+    {"plan", "evaluation", "audit"},
     {"steps"},
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},

@@ -37,12 +37,9 @@ def read_predictions(
         InputError: the file cannot be read, has no rows, or a row lacks an id, has none of the text columns, or repeats
             an id of its system. The message gives the file and the line.
     """
-    rows = _inspect_rows(path) if _is_inspect(path) else read_table(path, columns)
-    named = system or path.stem
     seen: dict[tuple[str, str], str] = {}
     predictions = []
-    for row in rows:
-        prediction = _prediction(_from_lm_eval(row) if "filtered_resps" in row.values else row, named)
+    for prediction, row in iterate_predictions(path, columns=columns, system=system):
         key = (prediction.system, prediction.id)
         if key in seen:
             raise InputError(
@@ -55,6 +52,19 @@ def read_predictions(
     if not predictions:
         raise InputError("there are no predictions in this file", where=str(path), do="check the file")
     return predictions
+
+
+def iterate_predictions(
+    path: Path, *, columns: Mapping[str, str] | None = None, system: str | None = None
+) -> Iterator[tuple[Prediction, TableRow]]:
+    """The predictions of a file as they come, each with its row for the columns that a prediction has no place for.
+
+    Unlike `read_predictions` it takes an id as often as it comes: repeated runs are for the caller to tell apart.
+    """
+    rows = _inspect_rows(path) if _is_inspect(path) else read_table(path, columns)
+    for row in rows:
+        row = _from_lm_eval(row) if "filtered_resps" in row.values else row
+        yield _prediction(row, system or path.stem), row
 
 
 def _prediction(row: TableRow, system: str) -> Prediction:
@@ -74,6 +84,7 @@ def _prediction(row: TableRow, system: str) -> Prediction:
     text = row.text(column) or ""
     tokens = row.number("reference_tokens")
     error = row.text("error")
+    settings = row.values.get("settings")
     return Prediction(
         id=id,
         source_id=row.text("source_id") or id,
@@ -84,6 +95,7 @@ def _prediction(row: TableRow, system: str) -> Prediction:
         status=_status(row, text, error),
         reference_nll=row.number("reference_nll"),
         reference_tokens=None if tokens is None else int(tokens),
+        settings=settings if isinstance(settings, dict) else {},
         error=error or None,
     )
 
