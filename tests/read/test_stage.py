@@ -84,6 +84,13 @@ def test_pages_without_text_are_noted(tmp_path: Path) -> None:
     assert documents["a.pdf"].page_starts == (0, len(SENTENCE), len(SENTENCE))
 
 
+def test_a_pdf_with_junk_before_its_header_is_read(tmp_path: Path) -> None:
+    whole = write_pdf(tmp_path / "a.pdf", [column([SENTENCE])])
+    (tmp_path / "b.pdf").write_bytes(b"HTTP/1.1 200 OK\r\n" * 100 + whole.read_bytes())
+    documents, _ = read(tmp_path)
+    assert documents["b.pdf"].text == SENTENCE
+
+
 def test_large_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("heat " * 1000)
     (tmp_path / "b.txt").write_text(SENTENCE)

@@ -94,7 +94,7 @@ def extract_pdf(path: Path, password: str | None = None) -> PdfContent:
     import pypdfium2.raw as pdfium
 
     try:
-        document = pypdfium2.PdfDocument(path, password=password)
+        document = pypdfium2.PdfDocument(_without_junk(path), password=password)
     except pypdfium2.PdfiumError as error:
         raise _explain(error, password) from None
     try:
@@ -104,6 +104,15 @@ def extract_pdf(path: Path, password: str | None = None) -> PdfContent:
         raise Unreadable("broken", f"The PDF is damaged: {error}.") from None
     finally:
         document.close()
+
+
+def _without_junk(path: Path) -> Path | bytes:
+    """The file, or its bytes from the header on: pdfium looks for that in the first 1,024 bytes only."""
+    with path.open("rb") as file:
+        if b"%PDF-" in file.read(1024):
+            return path
+    data = path.read_bytes()
+    return data[max(0, data.find(b"%PDF-")) :]
 
 
 def _explain(error: Exception, password: str | None) -> Unreadable:
