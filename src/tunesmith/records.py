@@ -296,3 +296,61 @@ def _restore(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_row(hint, value)
     return value
+
+
+JudgedAs = Literal["win", "loss", "tie", "unparsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge said once about one pair of answers, seen from the tuned system's side."""
+
+    id: str
+    """The item's id."""
+    source_id: str
+    base: str
+    tuned: str
+    """Names of the systems. The judge never sees them."""
+    order: Literal["base first", "tuned first"] | None
+    """Which answer the judge saw first; `None` when it was not shown an order: a judge that has none, or an item that
+    was settled without asking."""
+    verdict: JudgedAs
+    """`unparsed` is every reply that gave no verdict, and an item of which one answer could not be had."""
+    status: str
+    """`ok`; why there is no verdict (`off menu`, `cut off`, `echo`, `no reply`, `failed answer`); or why nobody was
+    asked (`duplicate answers`, `empty answer`)."""
+    raw: str
+    """The judge's whole reply."""
+    reason: str
+    judge: str
+    prompt_hash: str
+    """Names the words that the judge was asked with; empty when it was not asked in words."""
+    base_length: int
+    tuned_length: int
+    """Characters of the stripped answers."""
+    vote: int = 0
+    """0 for the first judgement; 1, 2, … when a flipped item was asked again."""
+    control: str = ""
+    """Empty for the judge proper; otherwise the control that this belongs to: `self`, `corrupted`, `longest`,
+    `random`."""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a judge gave one answer on one criterion, without seeing any other answer."""
+
+    id: str
+    source_id: str
+    system: str
+    criterion: str
+    value: float | None
+    """0 to 1; `None` when there is no grade, and `status` says why."""
+    status: str
+    raw: str
+    reason: str
+    judge: str
+    prompt_hash: str
+    length: int
+    """Characters of the stripped answer."""
+    attributes: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,83 @@
+"""What the judge needs from whatever can answer messages: a server behind the teacher's engine, or a local model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from tunesmith.errors import InputError
+from tunesmith.records import content_id
+
+PATIENCE = 20
+"""Replies without anything usable after which a judge is given up."""
+
+Outcome = Literal["won", "lost", "tied"]
+LabelReader = Callable[[str | None, Mapping[Outcome, Iterable[str]]], Outcome | None]
+"""Text and the labels of each outcome to the outcome that the text means, or `None` when it is none of them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    messages: tuple[dict[str, str], ...]
+    """`{"role", "content"}`: system and user."""
+    options: dict[str, Any]
+    """`temperature`, `seed`, `max_tokens`."""
+    schema: dict[str, Any]
+    """JSON schema of the reply, for servers and models that can be held to one."""
+    key: str = field(init=False)
+    """Names the request by its content, so that a journal finds its reply again."""
+
+    def __post_init__(self) -> None:
+        content = json.dumps([self.messages, self.options], sort_keys=True, ensure_ascii=False)
+        object.__setattr__(self, "key", content_id(content, length=32))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    text: str
+    is_cut: bool = False
+    """Stopped at the token limit."""
+    trouble: str | None = None
+    """Why there is no reply, after all tries."""
+
+
+class Asker(Protocol):
+    @property
+    def name(self) -> str:
+        """The model that answers, as reports call it."""
+        ...
+
+    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """One reply for each request, in order; requests may be drawn ahead of the replies given out."""
+        ...
+
+
+class Patience:
+    """Gives a judge up that never says anything usable, before more is paid for."""
+
+    def __init__(self, judge: str) -> None:
+        self._judge = judge
+        self._n_failed = 0
+        self._n_read = 0
+        self._last = ""
+
+    def count(self, raw: str, *, is_read: bool) -> None:
+        """Notes one reply. Raises `InputError` after the first `PATIENCE` replies if none could be read."""
+        self._n_read += is_read
+        self._n_failed += not is_read
+        self._last = raw
+        if self._n_failed >= PATIENCE:
+            self.check()
+
+    def check(self) -> None:
+        """Raises `InputError` if there were replies and none could be read."""
+        if self._n_failed and not self._n_read:
+            said = " ".join(self._last.split())[:200] or "(nothing)"
+            replies = "1 reply" if self._n_failed == 1 else f"{self._n_failed} replies"
+            raise InputError(
+                f"the judge {self._judge} gave no verdict in {replies}; the last one: {said}",
+                where="judge",
+                do="try a stronger model as judge, or allow it longer replies (max_tokens)",
+            )
