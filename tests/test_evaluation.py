@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from tests.score.pairs import text_pairs
 
+from tests.score.pairs import text_pairs
 from tunesmith.compare.power import Spread
 from tunesmith.compare.stage import CompareOptions
 from tunesmith.errors import InputError

@@ -276,7 +276,7 @@ def _score_options(metrics: str | None) -> Any:
         # Perplexity needs the model; texts made elsewhere seldom bring it along.
         metrics = ",".join(name for name in ScoreOptions().metrics if name != "perplexity")
     try:
-        return ScoreOptions(metrics=metrics)  # type: ignore[arg-type]  # its validator takes "a,b"
+        return ScoreOptions(metrics=metrics)
     except ValidationError as error:
         raise InputError(error.errors()[0]["msg"], where="--metrics") from None
 
