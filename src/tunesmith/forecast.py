@@ -26,7 +26,7 @@ from tunesmith.records import Chunk, Document, Example, Note, Row
 from tunesmith.store import Run, read_rows
 
 TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
-BUILTIN_YIELD = 0.06
+BUILTIN_YIELD = 0.02
 """Examples that the built-in teacher gets out of a token of passage: what it got from the sample documents, rounded.
 Only for a first idea, before `synthesize` has run."""
 READ_AT_MOST_MB = 20

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.score.judge_fakes import FakeAsker, by_answer, pairs_of, says
 
+from tests.score.judge_fakes import FakeAsker, by_answer, pairs_of, says
 from tunesmith.compare.judged import judge_summary, model_families, settle
 from tunesmith.compare.labels import parse_label
 from tunesmith.errors import InputError

@@ -6,8 +6,8 @@ import numpy
 import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.power import TTestPower
-from tests.compare.made import comparisons, mean_of, scores
 
+from tests.compare.made import comparisons, mean_of, scores
 from tunesmith.compare.power import Spread, detectable_difference, needed_items, pilot_spread
 from tunesmith.compare.stage import CompareOptions, compare_systems
 from tunesmith.errors import InputError

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy
 import pytest
 from scipy import stats
+
 from tests.compare.made import comparisons, mean_of, scores, summaries
 from tests.score.pairs import predictions, text_pairs
-
 from tunesmith.compare.stage import CompareOptions, compare_systems
 from tunesmith.errors import InputError
 from tunesmith.records import Score

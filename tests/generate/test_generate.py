@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny import make_rows, save_tiny_model
 
+from tests.tiny import make_rows, save_tiny_model
 from tunesmith.errors import InputError, MissingError
 from tunesmith.generate.stage import GenerateOptions, generate_predictions
 from tunesmith.models.load import load_model, load_tokenizer, quiet, weights_sha256

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.read.pdf_maker import Printed, column, write_pdf
 
+from tests.read.pdf_maker import Printed, column, write_pdf
 from tunesmith.read.layout import drop_running_lines, put_columns_in_order
 from tunesmith.read.pdf import Line, Page, extract_pdf
 from tunesmith.read.stage import ReadOptions, read_documents

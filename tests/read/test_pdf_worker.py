@@ -7,8 +7,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.read.pdf_maker import assemble, column, write_pdf
 
+from tests.read.pdf_maker import assemble, column, write_pdf
 from tunesmith.read.blocks import Unreadable
 from tunesmith.read.pdf import extract_pdf
 from tunesmith.read.pdf_worker import PdfWorker

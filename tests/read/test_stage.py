@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.read.pdf_maker import column, write_pdf
 
+from tests.read.pdf_maker import column, write_pdf
 from tunesmith.errors import InputError, MissingError
 from tunesmith.read.stage import ChunkOptions, ReadOptions, chunk_documents, read_documents
 from tunesmith.records import Document, Note

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.report.fake_study import fake_study
 
+from tests.report.fake_study import fake_study
 from tunesmith.records import Prediction, Score
 from tunesmith.report.answers import common_words, shown_answers
 from tunesmith.report.study import Study

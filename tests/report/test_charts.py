@@ -8,9 +8,9 @@ import statistics
 from dataclasses import replace
 
 import pytest
+
 from tests.report.fake_study import fake_study
 from tests.report.page import read_page
-
 from tunesmith.records import Comparison, Score
 from tunesmith.report import charts
 from tunesmith.report.charts import ForestLine

@@ -12,9 +12,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from tests.report.fake_study import NASTY, fake_study, one_system, training_log
 from tests.report.page import Element, read_page
-
 from tunesmith.records import Chunk, Document, Prediction, Score, Summary
 from tunesmith.report.stage import Source, Study, count_sources, metrics_csv, render_report, summary_markdown
 

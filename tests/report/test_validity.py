@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.report.fake_study import fake_study, training_log
 
+from tests.report.fake_study import fake_study, training_log
 from tunesmith.records import Prediction, Refused, Row, SplitName, Status
 from tunesmith.report.study import Study
 from tunesmith.report.validity import Check, checks
