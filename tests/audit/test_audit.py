@@ -116,7 +116,7 @@ class TestTraining:
             ["q03", "q05"],
             2,
             40,
-            "high",
+            "medium",
         )
         assert "without them tuned differs from base by" in found["effect"]
 
@@ -137,6 +137,25 @@ class TestTraining:
         rows = [{**row, "prompt": head + row["prompt"]} for row in BOTH]
         found = audit(predictions=rows, train=[{**row, "prompt": head + row["prompt"]} for row in training()])
         assert "near_duplicate_in_train" not in found
+
+    def test_an_instruction_that_all_share_is_no_leak(self, audit: Any) -> None:
+        def alpaca(rows: Rows, key: str) -> Rows:
+            return [
+                {
+                    **row,
+                    "instruction": "Summarise the text in a few words.",
+                    "input": row[key],
+                    "prompt": None,
+                }
+                for row in rows
+            ]
+
+        known = alpaca(training(), "prompt")
+        assert "eval_in_train" not in audit(predictions=alpaca(BOTH, "prompt"), train=known)
+        seen = {"instruction": "Summarise the text in a few words.", "input": question(4), "output": "x."}
+        assert audit(predictions=alpaca(BOTH, "prompt"), train=[*known, seen])["eval_in_train"][
+            "evidence"
+        ] == ["q04"]
 
     def test_same_group(self, audit: Any) -> None:
         found = audit(

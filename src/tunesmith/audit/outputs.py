@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Any
 
 from tunesmith.audit.constraints import violated_constraint
@@ -19,6 +20,8 @@ SHORTEST_COPY = 5
 OFTEN = 0.05
 """Share of copied references from which they are more than a lucky hit or two."""
 MOST_LABELS = 20
+SHORTEST_BLEU = 4
+"""Words in the middle reference. BLEU of shorter ones is noise under every definition."""
 BLEU_SPREAD = 5.0
 """Points of 100 between definitions from which the definition is worth a finding."""
 METRIC_COLUMN = re.compile("|".join(map(re.escape, METRICS)) + "|score|rouge|bert|f1|rating", re.IGNORECASE)
@@ -252,7 +255,7 @@ def _definitions(study: AuditedStudy) -> Iterator[Finding]:
     values: dict[str, dict[str, float]] = {}
     for system, answers in study.by_system.items():
         first = {a.prediction.id: a.prediction for a in reversed(answers) if a.prediction.references}
-        if first:
+        if first and median(len(p.references[0].split()) for p in first.values()) >= SHORTEST_BLEU:
             values[system] = bleu_definitions(list(first.values()))
     if not values:
         return

@@ -17,7 +17,9 @@ from tunesmith.tables import TableRow, read_table
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
-PROMPT_COLUMNS = ("instruction", "question", "prompt", "source", "document", "dialogue", "input")
+QUESTION_COLUMNS = ("instruction", "question")
+MATERIAL_COLUMNS = ("input", "context", "passage", "document", "dialogue", "article")
+PROMPT_COLUMNS = ("prompt", *QUESTION_COLUMNS, *MATERIAL_COLUMNS, "source")
 TARGET_COLUMNS = ("completion", "output", "response", "answer", "target", "summary", "label", "reference")
 GROUP_COLUMNS = ("source_id", "group", "doc", "document_id", "product", "page")
 BASE_NAMES = ("base", "zero", "original", "pretrained", "untuned", "vanilla")
@@ -45,8 +47,11 @@ class Finding:
 class TrainingRow:
     id: str
     prompt: str
+    """All that the model is given, as far as the row tells."""
     target: str
     source_id: str | None = None
+    question: str = ""
+    """The bare question or instruction, where the row keeps it apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,12 @@ class Answer:
     @property
     def question(self) -> str:
         """What was asked, as bare as the row tells it."""
-        for name in ("instruction", "question"):
-            if isinstance(self.columns.get(name), str):
-                return str(self.columns[name])
-        return self.prediction.prompt
+        return _first(self.columns, QUESTION_COLUMNS) or self.prediction.prompt
+
+    @property
+    def prompt(self) -> str:
+        """All that the model was given, as far as the row tells it."""
+        return self.prediction.prompt or _prompt(self.columns)
 
     @property
     def source(self) -> str | None:
@@ -151,7 +158,7 @@ def training_row(row: TableRow, name: str) -> TrainingRow:
         prompt = "\n".join(str(text) for who, text in said if who in ("user", "human"))
         target = "\n".join(str(text) for who, text in said if who in ("assistant", "gpt"))
     else:
-        prompt = _first(row.values, PROMPT_COLUMNS) or ""
+        prompt = _prompt(row.values)
         target = _first(row.values, TARGET_COLUMNS) or ""
         text = _first(row.values, ("text",)) or ""
         prompt, target = (prompt or text, target) if target else (prompt, text)
@@ -159,9 +166,24 @@ def training_row(row: TableRow, name: str) -> TrainingRow:
         raise InputError(
             f"no column looks like a prompt or a target; there are: {', '.join(map(str, row.values))}",
             where=row.where,
-            do=f"name them {PROMPT_COLUMNS[2]} and {TARGET_COLUMNS[0]}",
+            do=f"name them {PROMPT_COLUMNS[0]} and {TARGET_COLUMNS[0]}",
         )
-    return TrainingRow(_first(row.values, ("id",)) or name, prompt, target, _first(row.values, GROUP_COLUMNS))
+    return TrainingRow(
+        _first(row.values, ("id",)) or name,
+        prompt,
+        target,
+        _first(row.values, GROUP_COLUMNS),
+        _first(row.values, QUESTION_COLUMNS) or "",
+    )
+
+
+def _prompt(values: Mapping[str, Any]) -> str:
+    """The prompt, or the question with the material that belongs to it."""
+    whole = _first(values, ("prompt",))
+    if whole is not None:
+        return whole
+    parts = [_first(values, QUESTION_COLUMNS), *(_first(values, (name,)) for name in MATERIAL_COLUMNS)]
+    return "\n".join(part for part in parts if part) or _first(values, ("source",)) or ""
 
 
 def words_of(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunesmith.audit.effects import effect_of
@@ -19,6 +19,8 @@ SHORTEST_NEAR = 6
 TEMPLATE_SHARE = 0.2
 """Runs of words in more than this share of the training rows are the template's, not the question's."""
 FEW_ROWS = 10
+MANY = 0.05
+"""Share of leaked items from which the conclusion cannot be drawn."""
 REFUSALS = 0.02
 UNFINISHED = 0.1
 LONG_TARGET = 8
@@ -45,7 +47,6 @@ def look_at_training(study: AuditedStudy) -> Iterator[Finding]:
     exact = set(_exact(study))
     yield from _leak(
         "eval_in_train",
-        "high",
         study,
         exact,
         "of the evaluation prompts stand in the training data word for word",
@@ -53,7 +54,6 @@ def look_at_training(study: AuditedStudy) -> Iterator[Finding]:
     near = set(_near(study)) - exact
     yield from _leak(
         "near_duplicate_in_train",
-        "high",
         study,
         near,
         "of the evaluation prompts have a near copy in training",
@@ -63,25 +63,47 @@ def look_at_training(study: AuditedStudy) -> Iterator[Finding]:
     yield from _truncated(study)
 
 
-def _leak(code: str, severity: Any, study: AuditedStudy, ids: set[str], words: str) -> Iterator[Finding]:
+def _leak(code: str, study: AuditedStudy, ids: set[str], words: str) -> Iterator[Finding]:
     if ids:
         n = len(study.items)
         ordered = tuple(id for id in study.items if id in ids)
         effect = f"{len(ids)} {words}: what is measured on them is memory.{effect_of(study, without=ids)}"
-        yield Finding(code, severity, len(ids), n, ordered[::-1], effect)
+        yield Finding(code, "high" if len(ids) > MANY * n else "medium", len(ids), n, ordered[::-1], effect)
 
 
 def _exact(study: AuditedStudy) -> Iterator[str]:
-    seen = {tuple(words_of(row.prompt)) for row in study.training}
-    for id, answer in study.items.items():
-        asked = {tuple(words_of(answer.question)), tuple(words_of(answer.prediction.prompt))}
-        if any(words and words in seen for words in asked):
-            yield id
+    for asked, trained in _forms(study):
+        seen = {tuple(words_of(text)) for text in trained}
+        for id, text in asked.items():
+            if tuple(words_of(text)) in seen:
+                yield id
+
+
+def _forms(study: AuditedStudy) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """What to compare with what: whole prompts with whole prompts, bare questions with bare questions.
+
+    A question that several evaluation items share ("Summarise the text.") does not tell them apart and is left out.
+    """
+    prompts = {id: answer.prompt for id, answer in study.items.items()}
+    questions = {id: answer.question for id, answer in study.items.items()}
+    trained = [row.prompt for row in study.training]
+    yield _telling(prompts), [text for text in trained if text]
+    yield _telling(questions), [row.question for row in study.training if row.question]
+
+
+def _telling(texts: Mapping[str, str]) -> dict[str, str]:
+    count = Counter(" ".join(words_of(text)) for text in texts.values())
+    return {id: text for id, text in texts.items() if words_of(text) and count[" ".join(words_of(text))] == 1}
 
 
 def _near(study: AuditedStudy) -> Iterator[str]:
-    """Items whose question shares most of its three-word runs with one training row, templates left aside."""
-    rows = [_shingles(row.prompt) for row in study.training]
+    for asked, trained in _forms(study):
+        yield from _alike(asked, trained)
+
+
+def _alike(asked: Mapping[str, str], trained: Sequence[str]) -> Iterator[str]:
+    """Items that share most of their three-word runs with one training text, templates left aside."""
+    rows = [_shingles(text) for text in trained]
     frequency = Counter(shingle for row in rows for shingle in row)
     common = {s for s, count in frequency.items() if count > max(FEW_ROWS, TEMPLATE_SHARE * len(rows))}
     index: dict[Shingle, list[int]] = defaultdict(list)
@@ -89,12 +111,12 @@ def _near(study: AuditedStudy) -> Iterator[str]:
     for number, row in enumerate(sets):
         for shingle in row:
             index[shingle].append(number)
-    for id, answer in study.items.items():
-        if len(words_of(answer.question)) < SHORTEST_NEAR:
+    for id, text in asked.items():
+        if len(words_of(text)) < SHORTEST_NEAR:
             continue
-        asked = _shingles(answer.question) - common
-        shared = Counter(number for shingle in asked for number in index.get(shingle, ()))
-        if any(count / (len(asked) + len(sets[number]) - count) >= NEAR for number, count in shared.items()):
+        own = _shingles(text) - common
+        shared = Counter(number for shingle in own for number in index.get(shingle, ()))
+        if any(count / (len(own) + len(sets[number]) - count) >= NEAR for number, count in shared.items()):
             yield id
 
 
