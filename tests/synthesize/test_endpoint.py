@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.synthesize.stub_server import Answer, Body, StubServer, one_pair, pairs, passage_of
 
+from tests.synthesize.stub_server import Answer, Body, StubServer, one_pair, pairs, passage_of
 from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.records import Chunk, Example, Refused
 from tunesmith.synthesize import client

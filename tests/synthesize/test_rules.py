@@ -84,6 +84,23 @@ PATTERNS = [
         "How much energy does a kilogram of dry wood hold?",
         "About 4 kilowatt-hours.",
     ),
+    ("A single pane has a g-value of 0.85.", "What g-value does a single pane have?", "0.85."),
+    (
+        "A chimney needs a height of at least 4 to 5 metres to draw well.",
+        "What height does a chimney need to draw well?",
+        "At least 4 to 5 metres.",
+    ),
+    ("A well-kept system lasts 20 to 25 years.", "How long does a well-kept system last?", "20 to 25 years."),
+    (
+        "The joint between frame and wall needs three layers.",
+        "How many layers does the joint between frame and wall need?",
+        "Three layers.",
+    ),
+    (
+        "Stone walls have warmed houses for hundreds of years.",
+        "What have stone walls warmed for hundreds of years?",
+        "Houses.",
+    ),
     (
         "Geothermal water heats about 90 percent of all homes in Iceland.",
         "What percentage of all homes does geothermal water heat in Iceland?",

@@ -71,7 +71,7 @@ def amount(statement: Statement) -> Iterator[Draft]:
     if clause.is_passive:
         return
     match = _NOUN_OF_AMOUNT.match(text)
-    if match and match["head"].lower in MEASURE_NOUNS:
+    if match and match["head"].lower() in MEASURE_NOUNS:
         yield Draft("amount", question(statement, f"What {match['noun']}", tail), match["amount"])
         return
     match = _OBJECT_AMOUNT.match(text)

@@ -217,9 +217,14 @@ def _is_range(clause: Clause, part: Piece) -> bool:
     return part.opener == "from" and " to " in clause.slice(part.span)
 
 
+_LASTS = re.compile(r"\b(?:seconds|minutes|hours|days|weeks|months|years|decades|centuries)$")
+
+
 def _is_name_or_date(clause: Clause, part: Piece) -> bool:
     first, end = part.span
     text = clause.slice((first + 1, end)).strip(" ,")
+    if part.opener == "for" and _LASTS.search(text):
+        return True
     named = all(word.tag in {"NNP", "NNPS", ",", "DT"} for word in clause.words[first + 1 : end])
     return part.opener in {"in", "on", "at"} and (
         bool(DATE.match(text)) or (named and part.opener in {"in", "at"})
