@@ -63,6 +63,13 @@ def test_systems_need_not_share_items_to_be_scored(tmp_path: Path, weak: Path) -
     assert [row["n"] for row in score_files([weak, few], ScoreOptions(metrics="rougeL"))["scores"]] == [80, 5]
 
 
+def test_floors_show_what_knowing_nothing_is_worth(weak: Path) -> None:
+    scores = score_files([weak], ScoreOptions(metrics="rougeL"), floors=True)["scores"]
+    found = {row["system"]: row["value"] for row in scores}
+    assert list(found) == ["weak", "answers to other questions"]
+    assert found["answers to other questions"] < found["weak"] / 2
+
+
 def test_comparison_of_files(weak: Path, strong: Path) -> None:
     found = compare_files(weak, strong, OPTIONS)
     assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -13,6 +13,7 @@ from tunesmith.compare.tally import mcnemar, read_verdicts, tally
 from tunesmith.compare.verdict import POWER
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison, Prediction, Summary, as_row
+from tunesmith.score.floors import floor_predictions
 from tunesmith.score.metric import Metric
 from tunesmith.score.predictions import read_predictions
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
@@ -26,8 +27,11 @@ def score_files(
     compare: CompareOptions | None = None,
     *,
     columns: Mapping[str, str] | None = None,
+    floors: bool = False,
 ) -> dict[str, Any]:
     """Every metric of every system in the files, with intervals.
+
+    With `floors`, also of systems that know nothing: answers to other questions, and always the most frequent answer.
 
     Returns:
         `{"scores": [{system, metric, value, low, high, n, clusters, higher_is_better, signature, status}]}`
@@ -46,6 +50,8 @@ def score_files(
                     do="give each row its `system`, or the files different names",
                 )
             predictions.append(prediction)
+    if floors:
+        predictions += floor_predictions(predictions)
     options = compare or CompareOptions()
     summaries: list[Summary] = []
     # each system by itself: scoring needs no common items, only comparing does

@@ -1,0 +1,102 @@
+"""Classification metrics against scikit-learn, and the systems that know nothing."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy
+import pytest
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, recall_score
+
+from tests.score.pairs import prediction, predictions
+from tunesmith.score.floors import CONSTANT, SHUFFLED, floor_predictions
+from tunesmith.score.labels import accuracy, clean_class, f1, mcc, precision, recall
+from tunesmith.score.metric import Metric
+from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
+
+LABELS = ["negative", "neutral", "positive"]
+
+
+def drawn(seed: int, n: int = 200) -> tuple[list[str], list[str]]:
+    """Answers and right labels; some answers are no label, and one label is rarely answered."""
+    rng = numpy.random.default_rng(seed)
+    right = list(rng.choice(LABELS, size=n, p=[0.6, 0.3, 0.1]))
+    answers = [r if rng.random() < 0.6 else str(rng.choice([*LABELS[:2], "I do not know"])) for r in right]
+    return answers, right
+
+
+def value(metric: Metric, answers: list[str], right: list[str]) -> float:
+    statistics = numpy.array(metric.stats(predictions(list(zip(answers, right, strict=True)))), dtype=float)
+    return float(metric.aggregate(statistics.sum(axis=0)))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_values_are_scikit_learns(seed: int) -> None:
+    answers, right = drawn(seed)
+    options = {"labels": LABELS, "average": "macro", "zero_division": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert value(precision(), answers, right) == pytest.approx(
+            precision_score(right, answers, **options), abs=1e-12
+        )
+        assert value(recall(), answers, right) == pytest.approx(
+            recall_score(right, answers, **options), abs=1e-12
+        )
+        assert value(f1(), answers, right) == pytest.approx(f1_score(right, answers, **options), abs=1e-12)
+    assert value(mcc(), answers, right) == pytest.approx(matthews_corrcoef(right, answers), abs=1e-12)
+    assert value(accuracy(), answers, right) == numpy.mean(
+        [a == r for a, r in zip(answers, right, strict=True)]
+    )
+
+
+def test_an_answer_off_the_menu_does_not_change_what_is_averaged_over() -> None:
+    # F1 of a: P 1, R 1/2 -> 2/3; of b: P 1, R 1 -> 1; the third class that was answered is nobody's
+    assert value(f1(), ["a", "c", "b"], ["a", "a", "b"]) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_constant_answer() -> None:
+    answers, right = ["negative"] * 200, drawn(1)[1]
+    assert value(mcc(), answers, right) == 0
+    assert value(recall(), answers, right) == pytest.approx(1 / 3)
+
+
+def test_all_resamples_at_once() -> None:
+    answers, right = drawn(4, 60)
+    metric = f1()
+    statistics = numpy.array(metric.stats(predictions(list(zip(answers, right, strict=True)))), dtype=float)
+    weights = numpy.random.default_rng(0).multinomial(60, [1 / 60] * 60, size=50)
+    together = metric.aggregate(weights @ statistics)
+    assert together == pytest.approx([float(metric.aggregate(row @ statistics)) for row in weights])
+
+
+def test_labels_are_compared_without_case_and_marks() -> None:
+    assert clean_class(' "Positive." ') == "positive"
+    assert value(accuracy(), ["**Positive**", "negative!"], ["positive", "Negative"]) == 1
+
+
+def test_texts_are_no_labels() -> None:
+    rows = [prediction(f"a {i}", f"a {i}", id=str(i)) for i in range(101)]
+    assert {score.status for score in score_predictions(rows, [f1()])} == {"not scored"}
+
+
+class TestFloors:
+    def test_answers_come_from_another_source(self) -> None:
+        rows = [prediction("x", f"reference {i}", id=str(i), source_id=f"doc{i // 3}") for i in range(12)]
+        floors = floor_predictions([*rows, replace(rows[0], text="y", system="tuned")])
+        assert [floor.id for floor in floors] == sorted(str(i) for i in range(12))
+        assert {floor.system for floor in floors} == {SHUFFLED}
+        source_of = {f"reference {i}": f"doc{i // 3}" for i in range(12)}
+        assert all(source_of[floor.text] != floor.source_id for floor in floors)
+        assert floor_predictions(rows) == floor_predictions(rows[::-1])
+
+    def test_the_most_frequent_label(self) -> None:
+        rows = [prediction("x", "yes" if i % 3 else "no", id=f"{i:02}") for i in range(30)]
+        constant = [floor for floor in floor_predictions(rows) if floor.system == CONSTANT]
+        assert {floor.text for floor in constant} == {"yes"}
+        [metric] = open_metrics(ScoreOptions(metrics="accuracy"))
+        values = [score.value for score in score_predictions(constant, [metric])]
+        assert sum(v for v in values if v is not None) == 20
+
+    def test_one_item_has_no_other(self) -> None:
+        assert floor_predictions([prediction("x")]) == []
