@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
-from tests.score.judge_fakes import FakeAsker, by_answer, pairs_of, prediction, says, shown
 
+from tests.score.judge_fakes import FakeAsker, by_answer, pairs_of, prediction, says, shown
 from tunesmith.compare.labels import parse_label
 from tunesmith.compare.stage import CompareOptions, compare_systems
 from tunesmith.errors import InputError, MissingError

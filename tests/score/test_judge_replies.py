@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.score.judge_fakes import says
 
+from tests.score.judge_fakes import says
 from tunesmith.compare.labels import parse_label
 from tunesmith.score.judging.asking import Reply
 from tunesmith.score.judging.replies import read_correctness, read_grades, read_letter

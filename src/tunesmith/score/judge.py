@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tunesmith.errors import InputError, MissingError
+from tunesmith.models.load import ComputeOptions
 from tunesmith.options import Options
 from tunesmith.records import Grade, Judgement, Prediction, Row
 from tunesmith.score.judging.asking import Asker, LabelReader
@@ -77,11 +78,17 @@ class JudgeEndpoint(Options):
         return self.model_dump(exclude={"seed"})
 
 
+class JudgeModel(ComputeOptions):
+    """A causal model in this process, asked how likely each verdict is."""
+
+    local: str = Field(description="Folder or hub id of the model.")
+
+
 class JudgeOptions(Options):
-    judge: str | JudgeEndpoint = Field(
+    judge: str | JudgeEndpoint | JudgeModel = Field(
         default="builtin",
-        description="Who judges: `builtin` (similarity to the reference), ollama/NAME, a server's address, or "
-        "{url, model, …}.",
+        description="Who judges: `builtin` (similarity to the reference), ollama/NAME, a server's address, "
+        "{url, model, …}, or {local: MODEL}.",
     )
     mode: Mode = Field(
         default="pairwise",
@@ -120,14 +127,15 @@ class JudgeOptions(Options):
 
     @field_validator("judge")
     @classmethod
-    def _is_known(cls, judge: str | JudgeEndpoint) -> str | JudgeEndpoint:
+    def _is_known(cls, judge: str | JudgeEndpoint | JudgeModel) -> str | JudgeEndpoint | JudgeModel:
         if (
             isinstance(judge, str)
             and judge != "builtin"
             and not judge.startswith(("ollama/", "http://", "https://"))
         ):
             raise ValueError(
-                f"{judge!r} is no judge: say builtin, ollama/NAME, a server's http address, or {{url, model}}"
+                f"{judge!r} is no judge: say builtin, ollama/NAME, a server's http address, {{url, model}} or "
+                "{local: MODEL}"
             )
         return judge
 
@@ -151,10 +159,10 @@ class JudgeOptions(Options):
 
     @property
     def endpoint(self) -> JudgeEndpoint | None:
-        """The server to ask, or `None` for the built-in judge."""
+        """The server to ask, or `None` where none is asked."""
         if isinstance(self.judge, JudgeEndpoint):
             return self.judge
-        if self.judge == "builtin":
+        if isinstance(self.judge, JudgeModel) or self.judge == "builtin":
             return None
         if self.judge.startswith("ollama/"):
             return JudgeEndpoint(url=OLLAMA, model=self.judge.removeprefix("ollama/"))
@@ -164,6 +172,8 @@ class JudgeOptions(Options):
     def judge_name(self) -> str:
         """What reports call the judge; never holds a key."""
         endpoint = self.endpoint
+        if isinstance(self.judge, JudgeModel):
+            return self.judge.local
         if endpoint is None:
             return "builtin"
         return f"{endpoint.model or 'the served model'} at {endpoint.url}"
@@ -209,12 +219,13 @@ def judge_pairs(
     Args:
         pairs: from `build_pairs`.
         options: mode `pairwise`.
-        asker, read_label: for a model as judge.
+        asker: reaches the judge's server; not needed for the built-in judge and a local model.
+        read_label: for a model as judge.
         seed: which items the controls take.
 
     Raises:
         InputError: the judge gives no verdict at all, or the built-in judge lacks a reference.
-        MissingError: a model is to judge and there is no asker.
+        MissingError: a server is to judge and there is no asker.
     """
     judge = open_pair_judge(options, asker=asker, read_label=read_label)
     yield from judge.judge(pairs)
@@ -228,19 +239,15 @@ def open_pair_judge(
     """The judge that the options name."""
     if options.mode != "pairwise":
         raise ValueError(f"mode {options.mode} compares no pairs")
-    endpoint = options.endpoint
-    if endpoint is None:
+    if options.judge == "builtin":
         return SimilarityJudge(_similarity(options.similarity), options.tie_band)
-    if asker is None or read_label is None:
-        raise _no_asker(options)
     return PairwiseJudge(
-        asker,
+        _asker(options, asker),
         open_prompt("pairwise", options.criteria),
-        read_label,
+        _reader(options, read_label),
         votes=options.votes,
         vote_temperature=options.vote_temperature,
-        max_tokens=endpoint.max_tokens,
-        seed=endpoint.seed,
+        **_sampling(options),
     )
 
 
@@ -263,8 +270,8 @@ def grade_answers(
     predictions: Sequence[Prediction],
     options: JudgeOptions,
     *,
-    asker: Asker,
-    read_label: LabelReader,
+    asker: Asker | None = None,
+    read_label: LabelReader | None = None,
     rows: Iterable[Row] = (),
 ) -> Iterator[Grade]:
     """A grade for each prediction and criterion, in modes `correctness` and `rubric`.
@@ -275,24 +282,24 @@ def grade_answers(
     yield from open_point_judge(options, asker=asker, read_label=read_label).grade(predictions, rows)
 
 
-def open_point_judge(options: JudgeOptions, *, asker: Asker, read_label: LabelReader) -> PointwiseJudge:
+def open_point_judge(
+    options: JudgeOptions, *, asker: Asker | None = None, read_label: LabelReader | None = None
+) -> PointwiseJudge:
     """The judge that grades one answer at a time."""
-    endpoint = options.endpoint
-    if options.mode == "pairwise" or endpoint is None:
+    if options.mode == "pairwise":
         raise ValueError(f"{options.judge_name} in mode {options.mode} grades no single answers")
     return PointwiseJudge(
-        asker,
+        _asker(options, asker),
         options.mode,
         open_prompt(options.mode, options.criteria),
-        read_label,
-        max_tokens=endpoint.max_tokens,
-        seed=endpoint.seed,
+        _reader(options, read_label),
+        **_sampling(options),
     )
 
 
 def pairwise_cost(pairs: Sequence[Pair], options: JudgeOptions) -> Cost:
     """How many requests the judge will need for the pairs and their controls; none for the built-in judge."""
-    if options.endpoint is None:
+    if options.judge == "builtin":
         return Cost(0, 0, 0)
     judge = PairwiseJudge(_Nobody(), open_prompt("pairwise", options.criteria), lambda text, labels: None)
     asked = [pair for pair in pairs if settled_without_asking(pair) is None]
@@ -317,9 +324,27 @@ class _Nobody:
         raise AssertionError("requests are counted, not sent")
 
 
-def _no_asker(options: JudgeOptions) -> MissingError:
-    return MissingError(
+def _asker(options: JudgeOptions, given: Asker | None) -> Asker:
+    if given is not None:
+        return given
+    if isinstance(options.judge, JudgeModel):
+        from tunesmith.score.judging.local import LocalAsker
+
+        return LocalAsker(options.judge.local, options.judge)
+    raise MissingError(
         f"nothing can ask {options.judge_name}",
         where="judge.judge",
-        do="give the judge a connection, or use builtin",
+        do="give the judge a connection, or use builtin or {local: MODEL}",
     )
+
+
+def _reader(options: JudgeOptions, given: LabelReader | None) -> LabelReader:
+    if given is None:
+        raise ValueError(f"the replies of {options.judge_name} need a reader of labels")
+    return given
+
+
+def _sampling(options: JudgeOptions) -> dict[str, int]:
+    """Length and seed of the requests; a local model's verdicts have neither."""
+    endpoint = options.endpoint
+    return {} if endpoint is None else {"max_tokens": endpoint.max_tokens, "seed": endpoint.seed}

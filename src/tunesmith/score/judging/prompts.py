@@ -2,16 +2,19 @@
 
 Task, passage, reference and answers are foreign text. Each stands between two marks that hold a code made from all
 those texts, so that none of them can hold the code or guess it: a text that had it in it would have another code.
+Control tokens of chat models within them (`<|im_end|>`, `[/INST]`, …) get a zero-width space, because servers heed
+those in any text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tunesmith.records import content_id
 
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 Mode = Literal["pairwise", "correctness", "rubric"]
 BLOCKS = ("system", "user")
+
+_CONTROL_TOKEN = re.compile(
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|</?bos>|</?eos>|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>|<(?:start|end)_of_turn>"
+)
 
 PAIRWISE_CRITERIA = {
     "Correct": "what it says is true and agrees with the reference and the passage, where there are any",
@@ -46,12 +53,11 @@ class JudgePrompt:
     hash: str
     """Of the template and the criteria."""
 
-    def messages(self, texts: Mapping[str, str | None], **names: Any) -> tuple[dict[str, str], ...]:
+    def messages(self, texts: Mapping[str, str | None]) -> tuple[dict[str, str], ...]:
         """System and user message. `texts` are the foreign ones by the names the template knows them by."""
-        code = fence_code(text for text in texts.values() if text is not None)
-        context = self.template.new_context(
-            {"fence": code, "criteria": self.criteria, "texts": texts, **names}
-        )
+        shown = {name: None if text is None else _defused(text) for name, text in texts.items()}
+        code = fence_code(text for text in shown.values() if text is not None)
+        context = self.template.new_context({"fence": code, "criteria": self.criteria, "texts": shown})
         return tuple(
             {"role": block, "content": "".join(self.template.blocks[block](context)).strip()}
             for block in BLOCKS
@@ -77,6 +83,11 @@ def open_prompt(mode: Mode, criteria: Mapping[str, str] | None = None) -> JudgeP
     return JudgePrompt(
         template, chosen, content_id(source, *(part for item in chosen.items() for part in item), length=12)
     )
+
+
+def _defused(text: str) -> str:
+    """The text with the control tokens of chat models broken up: servers would take them for the end of the message."""
+    return _CONTROL_TOKEN.sub(lambda match: f"{match.group()[0]}\u200b{match.group()[1:]}", text)
 
 
 @lru_cache

@@ -21,34 +21,22 @@ Letter = Literal["A", "B", "TIE"]
 Correctness = Literal["correct", "partly", "wrong"]
 
 LETTERS: dict[Outcome, Letter] = {"won": "A", "lost": "B", "tied": "TIE"}
+LETTER_WORDS = (
+    "{}",
+    "answer {}",
+    "answer_{}",
+    "response {}",
+    "option {}",
+    "{} is better",
+    "answer {} is better",
+)
 LETTER_LABELS: dict[Outcome, tuple[str, ...]] = {
-    outcome: tuple(
-        words.format(letter)
-        for words in (
-            "{}",
-            "answer {}",
-            "answer_{}",
-            "response {}",
-            "option {}",
-            "{} is better",
-            "answer {} is better",
-        )
-    )
-    for outcome, letter in (("won", "A"), ("lost", "B"))
-} | {
+    "won": tuple(words.format("A") for words in LETTER_WORDS),
+    "lost": tuple(words.format("B") for words in LETTER_WORDS),
     "tied": (
-        "tie",
-        "tied",
-        "a tie",
-        "it is a tie",
-        "draw",
-        "a draw",
-        "equal",
-        "equally good",
-        "same",
-        "both",
-        "neither",
-    )
+        *("tie", "tied", "a tie", "it is a tie", "draw", "a draw"),
+        *("equal", "equally good", "same", "both", "neither"),
+    ),
 }
 CORRECTNESS: dict[Outcome, Correctness] = {"won": "correct", "tied": "partly", "lost": "wrong"}
 CORRECTNESS_LABELS: dict[Outcome, tuple[str, ...]] = {
