@@ -1,7 +1,7 @@
 """Classification: accuracy, macro precision, recall and F1, and Matthews' correlation, from one table of counts.
 
 The labels are those of the references, so that no system's mistakes change what is averaged over. An answer that is no
-label counts as wrong, as a predicted class of its own that no item has. Case, and punctuation at the edges, do not count.
+label counts as wrong, as a predicted class of its own that no item has. Case and punctuation at the edges do not count.
 Sources: Manning, Raghavan and Schütze 2008 (macro averages), Gorodkin 2004 (MCC of several classes).
 """
 
@@ -111,7 +111,9 @@ def _ratios(table: Array) -> tuple[Array, Array, Array]:
 
 
 def _mean_over_labels(values: Array) -> Array:
-    return values.mean(axis=-1)
+    import numpy
+
+    return numpy.asarray(values.mean(axis=-1))
 
 
 def _matthews(table: Array) -> Array:
