@@ -191,6 +191,11 @@ PATTERNS = [
         "What do plumbers check every two years?",
         "The anode rod.",
     ),
+    (
+        "Horace-Bénédict de Saussure built a glass-covered box in 1767.",
+        "Who built a glass-covered box in 1767?",
+        "Horace-Bénédict de Saussure.",
+    ),
     # tenses and auxiliaries
     (
         "The old mill has produced paper since 1870.",

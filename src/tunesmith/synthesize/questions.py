@@ -119,7 +119,7 @@ def _joins_numbers(words: tuple[Word, ...], index: int) -> bool:
         )
         return counted and (before is None or before.tag not in {"NN", "NNS", "NNP"} or lower == "about")
     if lower == "at":
-        return after.lower in {"least", "most"}
+        return after.lower in {"least", "most", "once"}
     if lower == "as":
         return after.lower in {"much", "many", "large", "high", "low", "little", "few", "well", "long"} or (
             before is not None and before.lower in {"much", "many", "such", "well", "large", "long", "high"}

@@ -200,6 +200,8 @@ def _first_tag(text: str, is_first: bool, lexicon: Lexicon) -> str:
         return "NNP"
     if is_first and any(char.isdigit() for char in text):
         return "NNP"
+    if re.match(r"[^\W\d_][^\W_]+-[A-Z]", text):
+        return "NNP"
     if "-" in text:
         last = lower.rsplit("-", 1)[1]
         tail = CLOSED.get(last) or lexicon.tag(last) or _by_ending(last, lexicon)

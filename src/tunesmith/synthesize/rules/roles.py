@@ -198,7 +198,7 @@ def object_of(statement: Statement) -> Iterator[Draft]:
 
 _ADVERB_END = re.compile(
     r"\b(?:every (?:\w+ )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)|(?:once|twice|"
-    r"(?:\w+ to )?\w+ times) an? (?:day|week|month|year)|long ago|outdoors|indoors|altogether|"
+    r"(?:\w+ to )?\w+ times) an? (?:day|week|month|year)|long ago|at once|outdoors|indoors|altogether|"
     r"together|directly"
     r"|upwards|downwards|inwards|outwards|all year|each (?:day|year)|per (?:day|year)|an? (?:day|year|hour))$"
 )
