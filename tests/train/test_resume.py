@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny import make_rows
 
+from tests.tiny import make_rows
 from tunesmith.records import TrainingLog
 from tunesmith.train import checkpoints
 from tunesmith.train.stage import TrainOptions, train_adapter

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny import make_rows
 
+from tests.tiny import make_rows
 from tunesmith.errors import GateError, InputError, MissingError, TunesmithError
 from tunesmith.models.load import load_model, quiet, weights_sha256
 from tunesmith.records import TrainingLog, as_row, from_row
