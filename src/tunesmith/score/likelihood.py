@@ -26,7 +26,7 @@ def perplexity(options: ScoreOptions = DEFAULTS) -> Metric:
         higher_is_better=False,
         signature="first-reference-tokens+end|exp(sum nll / sum tokens)|per:token",
         stats=_token_statistics,
-        aggregate=_perplexity,
+        aggregate=exp_of_mean,
         bounds=(1.0, None),
         uses_references=False,
         uses_text=False,
@@ -64,7 +64,8 @@ def _byte_statistics(predictions: Sequence[Prediction]) -> list[Stats | None]:
     return rows
 
 
-def _perplexity(totals: Array) -> Array:
+def exp_of_mean(totals: Array) -> Array:
+    """exp of first statistic over second: perplexity out of a summed negative log-likelihood and a number of tokens."""
     import numpy
 
     # a model that gives the reference next to no chance overflows: infinite is then the right answer

@@ -36,6 +36,7 @@ METRICS: dict[str, str] = {
     "bertscore": "tunesmith.score.semantic:bertscore",
     "perplexity": "tunesmith.score.likelihood:perplexity",
     "bits_per_byte": "tunesmith.score.likelihood:bits_per_byte",
+    "fluency": "tunesmith.score.fluency:fluency",
     "exact_match": "tunesmith.score.answers:exact_match",
     "token_f1": "tunesmith.score.answers:token_f1",
     "accuracy": "tunesmith.score.labels:accuracy",

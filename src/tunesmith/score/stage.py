@@ -46,7 +46,15 @@ class ScoreOptions(Options):
         default="window",
         description="Texts longer than the encoder reads: encoded in overlapping windows, or cut as other tools do.",
     )
-    batch_size: int = Field(default=16, ge=1, description="Texts encoded at once.")
+    labels: tuple[str, ...] = Field(
+        default=(),
+        description="Labels for accuracy, precision, recall, f1 and mcc; empty takes every text that is a reference.",
+    )
+    fluency_model: str = Field(
+        default="builtin",
+        description="Model under which fluency measures the answers: `builtin`, a folder, or a hub name.",
+    )
+    batch_size: int = Field(default=16, ge=1, description="Texts encoded or measured at once.")
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -58,6 +66,14 @@ class ScoreOptions(Options):
             return names
         spelled = [part for name in names for part in (ROUGE if name == "rouge" else (name,))]
         return tuple(dict.fromkeys(spelled))
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _split_labels(cls, labels: object) -> object:
+        """Takes "yes,no" as well as a list."""
+        if isinstance(labels, str):
+            labels = [label.strip() for label in labels.split(",") if label.strip()]
+        return labels
 
 
 DEFAULTS = ScoreOptions()
