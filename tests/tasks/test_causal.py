@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny import make_rows, save_tiny_model
 
+from tests.tiny import make_rows, save_tiny_model
 from tunesmith.models.load import ComputeOptions
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Rendered
