@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"models"},
     {"tasks"},
     {"read", "synthesize", "prepare", "train", "generate", "score", "compare", "report"},
-    {"plan", "evaluation", "audit"},
+    {"plan", "evaluation", "audit", "evidence"},
     {"steps"},
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tunesmith.compare.stage import compare_systems
 from tunesmith.errors import InputError
+from tunesmith.evidence import audit_run
 from tunesmith.generate.stage import generate_predictions
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED, Plan
@@ -278,6 +279,9 @@ def gather_study(context: Context) -> Study:
     log = from_row(TrainingLog, json.loads((folder / "train/log.json").read_text(encoding="utf-8")))
     documents = read_rows(folder / "read/documents.jsonl", Document)
     states = {step.name: state for step in STEPS if (state := context.run.state(step.name))}
+    rows = [row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)]
+    predictions = _predictions(context)
+    settings = plan.model_dump(mode="json")
     return Study(
         name=plan.name,
         created=plan.report.date or datetime.date.today().isoformat(),
@@ -285,20 +289,21 @@ def gather_study(context: Context) -> Study:
         context=plan.prepare.context,
         teacher=plan.synthesize.teacher_name,
         base=plan.train.base,
-        plan=plan.model_dump(mode="json"),
+        plan=settings,
         manifest={name: as_row(state) for name, state in states.items()},
         sources=count_sources(documents, read_rows(folder / "read/chunks.jsonl", Chunk)),
         notes=context.rows("read/notes.jsonl", Note),
         examples=context.rows("synthesize/examples.jsonl", Example),
         refused=context.rows("synthesize/refused.jsonl", Refused),
-        rows=[row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)],
+        rows=rows,
         refused_rows=context.rows("prepare/refused.jsonl", Refused),
         leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),
         training={TUNED: log},
-        predictions=_predictions(context),
+        predictions=predictions,
         scores=context.rows("score/scores.jsonl", Score),
         summaries=context.rows("compare/summaries.jsonl", Summary),
         comparisons=context.rows("compare/comparisons.jsonl", Comparison),
+        audit=audit_run(rows, predictions, settings),
     )
 
 
@@ -334,7 +339,7 @@ STEPS: tuple[Step, ...] = (
         "report",
         (*_READ, *_SYNTHESIZED, *_PREPARED, "train/log.json", *_GENERATED, "score/scores.jsonl", *_COMPARED),
         ("report/report.html", "report/report.md", "report/metrics.csv"),
-        ("report",),
+        ("report", "audit", "evidence.py"),
         _report,
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.records import Note, Refused
 from tunesmith.report.section import Section
 from tunesmith.report.study import Source, Study
-from tunesmith.report.words import count, plain_name, plural, share, shortened
+from tunesmith.report.words import count, plain_name, plural, share, shortened, teacher_words
 
 SOURCES_SHOWN = 60
 FILES_SHOWN = 30
@@ -57,7 +57,9 @@ def _steps(study: Study) -> list[dict[str, Any]]:
         )
     drafts = len(study.examples) + len(study.refused)
     if drafts:
-        steps.append(_step("Drafts written", drafts, f"questions and answers by {study.teacher}", 1.0))
+        steps.append(
+            _step("Drafts written", drafts, f"questions and answers by {teacher_words(study.teacher)}", 1.0)
+        )
         lost = f"{plural(len(study.refused), 'draft')} refused ({share(len(study.refused), drafts)})"
         steps.append(_step("Accepted", len(study.examples), lost, len(study.examples) / drafts))
     if study.rows:

@@ -11,6 +11,8 @@ from typing import Any
 from tunesmith.records import Comparison
 from tunesmith.report import validity
 from tunesmith.report.answers import group_sizes, shown_answers
+from tunesmith.report.audit_page import audit_section, headline
+from tunesmith.report.checklist import checklist
 from tunesmith.report.items import items_section
 from tunesmith.report.making import command_section, settings_section, tokens_section, training_section
 from tunesmith.report.material import data_section
@@ -45,7 +47,8 @@ def verdict_section(study: Study) -> Section:
             "reason": _why_no_verdict(study),
             "context": validity.context_words(study),
             "confidence": confidence(study),
-            "tally": validity.tally(validity.checks(study)),
+            "tally": validity.tally(checklist(study)),
+            "audit": headline(study.audit.findings) if study.audit else None,
         },
         is_listed=False,
     )
@@ -86,7 +89,7 @@ def _why_no_verdict(study: Study) -> str:
 
 def validity_section(study: Study) -> Section | None:
     """Reasons to doubt the verdict, with what was found for each."""
-    found = validity.checks(study)
+    found = checklist(study)
     if not found:
         return None
     return Section(
@@ -125,6 +128,7 @@ def answers_section(study: Study) -> Section | None:
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     verdict_section,
     validity_section,
+    audit_section,
     metrics_section,
     items_section,
     training_section,

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from tunesmith.options import Options
-from tunesmith.report.section import Section
+from tunesmith.report.audit_page import render_audit
+from tunesmith.report.findings import Audit, AuditedFiles, AuditFinding, EvidenceRow
+from tunesmith.report.rendering import inner, own_file, render
 from tunesmith.report.study import Source, Study, count_sources, system_names
 from tunesmith.report.tables import metrics_csv, summary_markdown
 from tunesmith.report.validity import context_name
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 __all__ = [
+    "Audit",
+    "AuditFinding",
+    "AuditedFiles",
+    "EvidenceRow",
     "ReportOptions",
     "Source",
     "Study",
     "count_sources",
     "metrics_csv",
+    "render_audit",
     "render_report",
     "summary_markdown",
 ]
@@ -43,49 +45,18 @@ def render_report(study: Study) -> str:
     """The whole page. Sections whose records are missing are left out."""
     from tunesmith.report.sections import SECTIONS
 
-    templates = _templates()
     sections = [section for make in SECTIONS if (section := make(study)) is not None]
-    script = _source(templates, "filter.js")
-    page = templates.get_template("page.html.j2")
-    return page.render(
+    script = own_file("filter.js")
+    return render(
+        "page.html.j2",
         study=study,
         context=context_name(study),
         systems=system_names(study),
-        sections=[(section, _render(templates, study, section)) for section in sections],
-        style=_source(templates, "style.css"),
+        sections=[
+            (section, inner(section.template, study=study, section=section, **section.data))
+            for section in sections
+        ],
+        style=own_file("style.css"),
         script=script if any(section.id == "answers" for section in sections) else None,
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
     )
-
-
-def _render(templates: Environment, study: Study, section: Section) -> str:
-    from markupsafe import Markup
-
-    return Markup(
-        templates.get_template(section.template).render(study=study, section=section, **section.data)
-    )
-
-
-def _source(templates: Environment, name: str) -> str:
-    """A file of our own that goes into the page as it is: no text of a user's ever passes here."""
-    from markupsafe import Markup
-
-    assert templates.loader is not None
-    return Markup(templates.loader.get_source(templates, name)[0])
-
-
-@cache
-def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from tunesmith.report import words
-
-    environment = Environment(
-        loader=PackageLoader("tunesmith.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=words.count, plural=words.plural)
-    return environment

@@ -20,6 +20,7 @@ from tunesmith.records import (
     Summary,
     TrainingLog,
 )
+from tunesmith.report.findings import Audit
 from tunesmith.report.words import places_for
 
 
@@ -69,6 +70,8 @@ class Study:
     scores: Sequence[Score] = ()
     summaries: Sequence[Summary] = ()
     comparisons: Sequence[Comparison] = ()
+    audit: Audit | None = None
+    """What an audit of these records found; `None` when there was none."""
     seed: int = 0
     """Draws the random answers shown side by side."""
 

@@ -10,7 +10,16 @@ from typing import Literal
 
 from tunesmith.records import Prediction
 from tunesmith.report.study import Study, predictions_by_system
-from tunesmith.report.words import count, metric_name, number, plain_name, plural, share, shortened
+from tunesmith.report.words import (
+    count,
+    metric_name,
+    number,
+    plain_name,
+    plural,
+    share,
+    shortened,
+    teacher_words,
+)
 
 Outcome = Literal["good", "look", "problem", "unknown"]
 
@@ -35,6 +44,14 @@ class Check:
     detail: str
 
 
+LEAKS = "Test questions seen in training"
+SOURCES = "Test documents kept apart"
+ITEMS = "Same questions, same prompts"
+EMPTY = "Empty answers"
+EQUAL = "Answers equal to the reference, word for word"
+CUT_ROWS = "Training rows cut to fit"
+
+
 def checks(study: Study) -> list[Check]:
     """Every check that the study's records allow, the worst first."""
     found = [
@@ -43,8 +60,12 @@ def checks(study: Study) -> list[Check]:
         *_about_the_reference(study),
         *_raised(study),
     ]
-    order = [outcome for outcome, _ in tally([check for check in found if check])]
-    return sorted((check for check in found if check), key=lambda check: order.index(check.outcome))
+    return worst_first([check for check in found if check])
+
+
+def worst_first(found: Sequence[Check]) -> list[Check]:
+    order = [outcome for outcome, _ in tally(found)]
+    return sorted(found, key=lambda check: order.index(check.outcome))
 
 
 def _about_the_split(study: Study) -> Iterator[Check | None]:
@@ -66,7 +87,7 @@ def _about_the_answers(study: Study) -> Iterator[Check | None]:
         problem_above=FAILED_SHARE,
     )
     yield _status(answers, "truncated", "Answers cut off at the length limit")
-    yield _status(answers, "empty", "Empty answers")
+    yield _status(answers, "empty", EMPTY)
     yield _status(answers, "error", "Answers that failed")
     yield _lengths(answers)
     yield _copies_of_the_prompt(study, answers)
@@ -79,7 +100,8 @@ def _about_the_reference(study: Study) -> Iterator[Check | None]:
         yield Check(
             "look",
             "Who wrote the references",
-            f"Questions and reference answers were written by “{study.teacher}” from the same kind of text that "
+            f"Questions and reference answers were written by {_quoted_teacher(study.teacher)} from the same kind of "
+            "text that "
             "the model was tuned on. “Better” means closer to those references, not better in every way.",
         )
     yield _refused(study)
@@ -88,6 +110,11 @@ def _about_the_reference(study: Study) -> Iterator[Check | None]:
     for name, log in study.training.items():
         for note in log.notes:
             yield Check("look", f"Training of {name}", note)
+
+
+def _quoted_teacher(teacher: str) -> str:
+    words = teacher_words(teacher)
+    return words if words != teacher else f"“{teacher}”"
 
 
 def _raised(study: Study) -> Iterator[Check | None]:
@@ -120,7 +147,7 @@ def _metric_list(names: list[str], n_metrics: int) -> str:
 
 
 def _leaks(study: Study) -> Check:
-    title = "Test questions seen in training"
+    title = LEAKS
     if study.leaks is None:
         return Check("unknown", title, "Nobody looked: the leak check did not run.")
     if not study.leaks:
@@ -139,7 +166,7 @@ def _shared_sources(study: Study) -> Check | None:
     if not test:
         return None
     shared = sorted(test & {row.source_id for row in study.rows if row.split != "test"})
-    title = "Test documents kept apart"
+    title = SOURCES
     if not shared:
         return Check(
             "good",
@@ -171,7 +198,7 @@ def _clusters(study: Study) -> Check | None:
 
 
 def _same_items(answers: Mapping[str, Sequence[Prediction]]) -> Check:
-    title = "Same questions, same prompts"
+    title = ITEMS
     prompts = {name: {item.id: item.prompt for item in found} for name, found in answers.items()}
     first, *others = prompts.values()
     if not others:
@@ -283,7 +310,7 @@ def _copies_of_the_reference(answers: Mapping[str, Sequence[Prediction]]) -> Che
     """Right for short facts; for long answers it smells of a leak."""
     hits = {name: sum(_is_copy(item) for item in found) for name, found in answers.items()}
     totals = {name: len(found) for name, found in answers.items()}
-    title = "Answers equal to the reference, word for word"
+    title = EQUAL
     check = _counted(title, hits, totals, problem_above=None)
     if check.outcome == "look":
         many = any(hits[name] > COPIED_SHARE * totals[name] for name in hits)
@@ -334,7 +361,7 @@ def _truncated_rows(study: Study) -> Check | None:
     if not study.training:
         return None
     cut = {name: log.n_truncated for name, log in study.training.items() if log.n_truncated}
-    title = "Training rows cut to fit"
+    title = CUT_ROWS
     if not cut:
         return Check("good", title, "None.")
     return Check(

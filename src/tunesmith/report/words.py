@@ -61,6 +61,11 @@ def metric_meaning(metric: str) -> str:
     return _METRICS.get(metric, ("", ""))[1]
 
 
+def teacher_words(teacher: str) -> str:
+    """What the reader knows the teacher by."""
+    return "the built-in rules (no model)" if teacher == "builtin" else teacher
+
+
 def plain_name(name: str) -> str:
     """`near_duplicate` as people write it."""
     return name.replace("_", " ")

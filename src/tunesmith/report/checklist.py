@@ -1,0 +1,48 @@
+"""The checks of a result together with what an audit of the same records found, each matter told once."""
+
+from __future__ import annotations
+
+from tunesmith.report import validity
+from tunesmith.report.findings import Audit, AuditFinding
+from tunesmith.report.study import Study
+from tunesmith.report.validity import Check
+
+_CHECK_OF_FINDING = {
+    "eval_in_train": validity.LEAKS,
+    "near_duplicate_in_train": validity.LEAKS,
+    "same_group": validity.SOURCES,
+    "different_items": validity.ITEMS,
+    "empty_outputs": validity.EMPTY,
+    "verbatim_reference": validity.EQUAL,
+    "truncated_targets": validity.CUT_ROWS,
+}
+"""Code of a finding to the check that is about the same: it is told there and nowhere else."""
+_SAYS_MORE = (validity.SOURCES, validity.ITEMS, validity.EMPTY, validity.EQUAL)
+"""Checks that count what the finding counts too: the finding's words, which give the effect as well, stand instead."""
+
+
+def checklist(study: Study) -> list[Check]:
+    """The checks, each with the findings on its matter; the worst first."""
+    return validity.worst_first([_with_findings(check, study.audit) for check in validity.checks(study)])
+
+
+def told_by_checks(study: Study) -> list[AuditFinding]:
+    """The findings of the study's audit that stand in one of the checks."""
+    if study.audit is None:
+        return []
+    titles = {check.title for check in validity.checks(study)}
+    return [item for item in study.audit.findings if _CHECK_OF_FINDING.get(item.code) in titles]
+
+
+def _with_findings(check: Check, audit: Audit | None) -> Check:
+    """The check with the words of the findings on its matter, and at least as bad as they are."""
+    findings = audit.findings if audit else ()
+    ours = [item for item in findings if _CHECK_OF_FINDING.get(item.code) == check.title]
+    if not ours:
+        return check
+    told = [f"{item.effect.rstrip('.')}." for item in ours]
+    detail = " ".join(told if check.title in _SAYS_MORE else [check.detail, *told])
+    severities = {item.severity for item in ours}
+    if "high" in severities or check.outcome == "problem":
+        return Check("problem", check.title, detail)
+    return Check("look" if "medium" in severities else check.outcome, check.title, detail)
