@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.score.pairs import prediction
 
+from tests.score.pairs import prediction
 from tunesmith.records import Prediction
 from tunesmith.score.answers import exact_match, normalise_answer, token_f1
 from tunesmith.score.metric import Metric

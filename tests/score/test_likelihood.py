@@ -6,8 +6,8 @@ import math
 
 import numpy
 import pytest
-from tests.score.pairs import prediction
 
+from tests.score.pairs import prediction
 from tunesmith.score.likelihood import bits_per_byte, perplexity
 from tunesmith.score.stage import score_predictions
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from nltk.translate.meteor_score import meteor_score
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-from tests.score.pairs import prediction, predictions, text_pairs
 
+from tests.score.pairs import prediction, predictions, text_pairs
 from tunesmith.errors import MissingError
 from tunesmith.score.meteor import NoSynonyms, meteor
 from tunesmith.score.stage import ScoreOptions

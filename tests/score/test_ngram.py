@@ -8,8 +8,8 @@ import numpy
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from tests.score.pairs import prediction, predictions, text_pairs
 
+from tests.score.pairs import prediction, predictions, text_pairs
 from tunesmith.score.metric import Metric
 from tunesmith.score.ngram import (
     bleu,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow
 import pytest
-from tests.score.pairs import prediction
 
+from tests.score.pairs import prediction
 from tunesmith.errors import InputError
 from tunesmith.records import as_row
 from tunesmith.score.predictions import read_predictions

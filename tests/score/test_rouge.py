@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from tests.score.pairs import prediction, predictions, text_pairs
 
+from tests.score.pairs import prediction, predictions, text_pairs
 from tunesmith.score.rouge import rouge1, rouge2, rouge_l, rouge_l_sum
 from tunesmith.score.stage import ScoreOptions
 

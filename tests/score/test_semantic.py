@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.score.pairs import prediction, predictions, text_pairs
 
+from tests.score.pairs import prediction, predictions, text_pairs
 from tunesmith.errors import InputError
 from tunesmith.models.builtin import encoder_folder
 from tunesmith.score.encoder import Encoder
