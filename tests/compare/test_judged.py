@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.score.judge_fakes import FakeAsker, by_answer, pairs_of, says
-from tunesmith.compare.judged import judge_summary, model_families, settle
+from tunesmith.compare.doubts import model_families
+from tunesmith.compare.judged import judge_summary, settle
 from tunesmith.compare.labels import parse_label
 from tunesmith.errors import InputError
 from tunesmith.records import JudgedAs, Judgement

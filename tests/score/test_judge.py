@@ -96,6 +96,12 @@ def test_first_judgements_are_at_temperature_0_and_held_to_the_menu() -> None:
     assert asker.asked[0].schema["properties"]["verdict"]["enum"] == ["A", "B", "TIE"]
 
 
+def test_no_seed_is_sent_where_none_is_wanted() -> None:
+    asker = FakeAsker(lambda request: says("A"))
+    judged(pairs_of(("one", "two")), asker, judge=SERVER.model_copy(update={"seed": None}))
+    assert asker.asked[0].options == {"temperature": 0.0, "max_tokens": 512}
+
+
 def test_only_flipped_items_are_asked_again_and_each_vote_is_another_request() -> None:
     def answer(request: Request) -> str:
         return says("A") if "wavering" in request.messages[1]["content"] else longer(request)
@@ -359,12 +365,21 @@ def test_grading_gives_up_on_a_judge_without_grades_and_needs_references() -> No
         ({"judge": "gpt"}, "is no judge"),
         ({"judge": {"url": "ftp://x"}}, "address"),
         ({"criteria": {}, "judge": SERVER}, "at least 1 item"),
+        ({"judge": {"url": "http://x", "seed": None}, "votes": 3}, "need a seed"),
         ({"judges": "x"}, "Extra inputs"),
     ],
 )
 def test_options_that_cannot_be_or_have_no_effect(fields: dict[str, object], match: str) -> None:
     with pytest.raises(ValidationError, match=match):
         JudgeOptions.model_validate(fields)
+
+
+def test_a_mistake_in_one_kind_of_judge_is_one_mistake() -> None:
+    with pytest.raises(ValidationError) as caught:
+        JudgeOptions.model_validate({"judge": {"url": "http://x", "modell": "m"}})
+    assert [detail["loc"] for detail in caught.value.errors()] == [("judge", "server", "modell")]
+    with pytest.raises(ValidationError, match="1 validation error"):
+        JudgeOptions.model_validate({"judge": {"local": "m", "url": "http://x"}})
 
 
 def test_options_survive_being_written_in_full() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tunesmith.errors import InputError, MissingError
 from tunesmith.models.load import ComputeOptions
@@ -47,8 +47,9 @@ class JudgeEndpoint(Options):
         ge=16,
         description="Longest reply in tokens; a verdict that is cut off there does not count.",
     )
-    seed: int = Field(
-        default=0, description="Sampling seed sent with each request; further votes add 1, 2, …."
+    seed: int | None = Field(
+        default=0,
+        description="Sampling seed sent with each request; further votes add 1, 2, …. Empty sends none.",
     )
     structured: Literal["json_schema", "json_object", "off"] = Field(
         default="json_schema",
@@ -84,8 +85,20 @@ class JudgeModel(ComputeOptions):
     local: str = Field(description="Folder or hub id of the model.")
 
 
+def _kind_of_judge(judge: Any) -> str:
+    if isinstance(judge, JudgeModel) or (isinstance(judge, dict) and "local" in judge):
+        return "model"
+    return "server" if isinstance(judge, JudgeEndpoint | dict) else "word"
+
+
 class JudgeOptions(Options):
-    judge: str | JudgeEndpoint | JudgeModel = Field(
+    # told apart by what was written, so that a mistake in one kind is not reported for the others too
+    judge: Annotated[
+        Annotated[str, Tag("word")]
+        | Annotated[JudgeEndpoint, Tag("server")]
+        | Annotated[JudgeModel, Tag("model")],
+        Discriminator(_kind_of_judge),
+    ] = Field(
         default="builtin",
         description="Who judges: `builtin` (similarity to the reference), ollama/NAME, a server's address, "
         "{url, model, …}, or {local: MODEL}.",
@@ -153,6 +166,8 @@ class JudgeOptions(Options):
         idle = {name for name in _without_effect(self) if getattr(self, name) != fields[name].default}
         if idle:
             raise ValueError(f"{', '.join(sorted(idle))} has no effect here ({self.mode}, {self.judge_name})")
+        if self.votes > 1 and self.endpoint is not None and self.endpoint.seed is None:
+            raise ValueError("further votes need a seed, or each would be the same request")
         if self.judge == "builtin" and self.mode != "pairwise":
             raise ValueError(f"the built-in judge compares pairs; {self.mode} needs a model as judge")
         return self
@@ -344,7 +359,7 @@ def _reader(options: JudgeOptions, given: LabelReader | None) -> LabelReader:
     return given
 
 
-def _sampling(options: JudgeOptions) -> dict[str, int]:
+def _sampling(options: JudgeOptions) -> dict[str, Any]:
     """Length and seed of the requests; a local model's verdicts have neither."""
     endpoint = options.endpoint
     return {} if endpoint is None else {"max_tokens": endpoint.max_tokens, "seed": endpoint.seed}

@@ -23,7 +23,7 @@ class Request:
     messages: tuple[dict[str, str], ...]
     """`{"role", "content"}`: system and user."""
     options: dict[str, Any]
-    """`temperature`, `seed`, `max_tokens`."""
+    """`temperature`, `max_tokens`, and `seed` unless none is sent."""
     schema: dict[str, Any]
     """JSON schema of the reply, for servers and models that can be held to one."""
     key: str = field(init=False)
@@ -32,6 +32,12 @@ class Request:
     def __post_init__(self) -> None:
         content = json.dumps([self.messages, self.options], sort_keys=True, ensure_ascii=False)
         object.__setattr__(self, "key", content_id(content, length=32))
+
+
+def sampling(temperature: float, max_tokens: int, seed: int | None, vote: int = 0) -> dict[str, Any]:
+    """A request's options; vote v has seed + v, so that votes are different requests."""
+    options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+    return options if seed is None else options | {"seed": seed + vote}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from itertools import tee
 from typing import Literal
 
 from tunesmith.records import JudgedAs, Judgement
-from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request
+from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request, sampling
 from tunesmith.score.judging.pairs import Pair, settled_without_asking
 from tunesmith.score.judging.prompts import JudgePrompt
 from tunesmith.score.judging.replies import read_letter
@@ -40,7 +40,7 @@ class PairwiseJudge:
         votes: how often a flipped item is asked again in each order; 1 for not at all.
         vote_temperature: of those further votes. The first judgement is at temperature 0.
         max_tokens: of one reply.
-        seed: sent with each request; vote v has seed + v, so that votes differ.
+        seed: sent with each request, `None` for none; vote v has seed + v, so that votes differ.
     """
 
     asker: Asker
@@ -49,7 +49,7 @@ class PairwiseJudge:
     votes: int = 1
     vote_temperature: float = 0.7
     max_tokens: int = 512
-    seed: int = 0
+    seed: int | None = 0
 
     @property
     def name(self) -> str:
@@ -106,11 +106,8 @@ class PairwiseJudge:
             "answer A": first,
             "answer B": second,
         }
-        options = {
-            "temperature": self.vote_temperature if vote else 0.0,
-            "seed": self.seed + vote,
-            "max_tokens": self.max_tokens,
-        }
+        temperature = self.vote_temperature if vote else 0.0
+        options = sampling(temperature, self.max_tokens, self.seed, vote)
         return Request(self.prompt.messages(texts), options, SCHEMA)
 
     def _read(self, pair: Pair, order: Order, vote: int, reply: Reply) -> Judgement:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.records import Grade, Prediction, Row, Score
-from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request
+from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request, sampling
 from tunesmith.score.judging.pairs import need_references, shown_references
 from tunesmith.score.judging.prompts import JudgePrompt, Mode
 from tunesmith.score.judging.replies import read_correctness, read_grades
@@ -31,7 +31,7 @@ class PointwiseJudge:
         prompt: the words of that mode.
         read_label: which labels a text means.
         max_tokens: of one reply.
-        seed: sent with each request.
+        seed: sent with each request, `None` for none.
     """
 
     asker: Asker
@@ -39,7 +39,7 @@ class PointwiseJudge:
     prompt: JudgePrompt
     read_label: LabelReader
     max_tokens: int = 512
-    seed: int = 0
+    seed: int | None = 0
 
     @property
     def criteria(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class PointwiseJudge:
             "reference": shown_references(reference_texts(prediction)),
             "answer": answer_text(prediction),
         }
-        options = {"temperature": 0.0, "seed": self.seed, "max_tokens": self.max_tokens}
+        options = sampling(0.0, self.max_tokens, self.seed)
         return Request(self.prompt.messages(texts), options, self._schema())
 
     def _schema(self) -> dict[str, Any]:
