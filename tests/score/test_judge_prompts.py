@@ -181,3 +181,13 @@ def test_ordinary_markup_is_left_alone() -> None:
     text = "if a < b | c > d: <b>bold</b> [INSTALL] <|> |x|"
     list(judge_of(asker).judge(pairs_of((text, "other"))))
     assert shown(asker.asked[0], "answer A") == text
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_text_comes_through_its_fences_as_it_is(base: str, tuned: str, task: str) -> None:
+    judge = judge_of(FakeAsker(lambda request: says("A")))
+    (pair,) = pairs_of((base, tuned), prompt=task)
+    request = judge.request(pair, "base first", 0)
+    seen = [shown(request, name) for name in ("answer A", "answer B", "task")]
+    wanted = [base.strip(), tuned.strip(), task]
+    assert [text.replace("\u200b", "") for text in seen] == [text.replace("\u200b", "") for text in wanted]
