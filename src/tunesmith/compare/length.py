@@ -96,7 +96,7 @@ def fit(outcomes: Array, measure: Array, weights: Array) -> tuple[Array, NDArray
     import numpy
 
     found = _newton(outcomes, measure, weights, is_penalised=False)
-    runs_off = ~(numpy.abs(found) < FARTHEST).all(axis=1)
+    runs_off: NDArray[numpy.bool_] = numpy.asarray(~(numpy.abs(found) < FARTHEST).all(axis=1))
     if runs_off.any():
         found[runs_off] = _newton(outcomes, measure, weights[runs_off], is_penalised=True)
     return found, runs_off
