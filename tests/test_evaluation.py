@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,26 @@ def test_systems_need_not_share_items_to_be_scored(tmp_path: Path, weak: Path) -
 
 
 def test_floors_show_what_knowing_nothing_is_worth(weak: Path) -> None:
-    scores = score_files([weak], ScoreOptions(metrics="rougeL"), floors=True)["scores"]
-    found = {row["system"]: row["value"] for row in scores}
-    assert list(found) == ["weak", "answers to other questions"]
-    assert found["answers to other questions"] < found["weak"] / 2
+    [row] = score_files([weak], ScoreOptions(metrics="rougeL"))["scores"]
+    assert 0 < row["floor"] < row["value"] / 2
+
+
+def test_constant_answers_stand_beside_metrics_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "sorted.jsonl"
+    answers = {"1": "yes", "2": "no", "3": "no", "4": "Yes."}
+    right = {"1": "yes", "2": "yes", "3": "no", "4": "yes"}
+    rows = [{"id": id, "prediction": answers[id], "reference": right[id]} for id in answers]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    scores = score_files([path], ScoreOptions(metrics="accuracy,exact_match,mcc"))["scores"]
+    assert [(row["system"], row["metric"], row["value"]) for row in scores] == [
+        ("sorted", "accuracy", 0.75),
+        ("sorted", "exact_match", 0.75),
+        ("sorted", "mcc", pytest.approx(1 / math.sqrt(3))),
+        ("always yes (majority)", "accuracy", 0.75),
+        ("always yes (majority)", "mcc", 0),
+        ("always no", "accuracy", 0.25),
+        ("always no", "mcc", 0),
+    ]
 
 
 def test_comparison_of_files(weak: Path, strong: Path) -> None:

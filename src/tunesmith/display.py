@@ -132,7 +132,7 @@ def show_scores(found: dict[str, Any]) -> None:
     table = Table()
     for heading in ("system", "metric"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("value", "95 % interval", "items", "documents"):
+    for heading in ("value", "95 % interval", "floor", "items", "documents"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("status")
     for row in found["scores"]:
@@ -141,11 +141,14 @@ def show_scores(found: dict[str, Any]) -> None:
             row["metric"] + ("" if row["higher_is_better"] else " ↓"),
             number(row["value"]),
             f"{number(row['low'])} … {number(row['high'])}",
+            number(row["floor"]),
             str(row["n"]),
             str(row["clusters"]),
             ", ".join(f"{count} {status}" for status, count in row["status"].items()),
         )
     console.print(table)
+    if any(row["floor"] is not None for row in found["scores"]):
+        console.print("floor: each answer held against another item's reference", style="dim")
     for metric, signature in {row["metric"]: row["signature"] for row in found["scores"]}.items():
         console.print(f"{metric}: {signature}", soft_wrap=True, style="dim")
 

@@ -13,11 +13,13 @@ from tunesmith.compare.tally import mcnemar, read_verdicts, tally
 from tunesmith.compare.verdict import POWER
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison, Prediction, Summary, as_row
-from tunesmith.score.floors import floor_predictions
+from tunesmith.score.labels import LABEL_METRICS, constant_answers
 from tunesmith.score.metric import Metric
 from tunesmith.score.predictions import read_predictions
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
 
+MOST_CONSTANT = 5
+"""Labels, from the commonest on, of which it is shown what always giving them scores."""
 USUAL_SIZES = (30, 50, 100, 200, 300, 500, 1000, 2000)
 
 
@@ -27,14 +29,14 @@ def score_files(
     compare: CompareOptions | None = None,
     *,
     columns: Mapping[str, str] | None = None,
-    floors: bool = False,
 ) -> dict[str, Any]:
     """Every metric of every system in the files, with intervals.
 
-    With `floors`, also of systems that know nothing: answers to other questions, and always the most frequent answer.
+    With a metric of labels, also of systems that always give one label, for scale.
 
     Returns:
-        `{"scores": [{system, metric, value, low, high, n, clusters, higher_is_better, signature, status}]}`
+        `{"scores": [{system, metric, value, low, high, n, clusters, higher_is_better, signature, status,
+        floor}]}`; `floor` is the value when each answer is held against another item's references.
 
     Raises:
         InputError: a file cannot be used, two files hold the same system, or a metric can score nothing.
@@ -50,14 +52,13 @@ def score_files(
                     do="give each row its `system`, or the files different names",
                 )
             predictions.append(prediction)
-    if floors:
-        predictions += floor_predictions(predictions)
     options = compare or CompareOptions()
     summaries: list[Summary] = []
     # each system by itself: scoring needs no common items, only comparing does
     for system in dict.fromkeys(prediction.system for prediction in predictions):
         own = [prediction for prediction in predictions if prediction.system == system]
         summaries += _summaries(_evaluated(own, open_metrics(score), options))
+    summaries += _constant_summaries(predictions, score, options)
     return {"scores": [_score_row(summary) for summary in summaries]}
 
 
@@ -170,6 +171,23 @@ def _evaluated(
                 else "give every row reference_nll and reference_tokens, or leave it out",
             )
     return list(compare_systems(scores, metrics, options))
+
+
+def _constant_summaries(
+    predictions: Sequence[Prediction], score: ScoreOptions, options: CompareOptions
+) -> list[Summary]:
+    """What always giving one label scores on the metrics of labels, the commonest label first."""
+    names = [name for name in score.metrics if name in LABEL_METRICS]
+    if not names:
+        return []
+    metrics = open_metrics(score.model_copy(update={"metrics": tuple(names)}))
+    constant = constant_answers(predictions, score.labels)
+    systems = dict.fromkeys(prediction.system for prediction in constant)
+    found = []
+    for system in list(systems)[:MOST_CONSTANT]:
+        own = [prediction for prediction in constant if prediction.system == system]
+        found += _summaries(_evaluated(own, metrics, options))
+    return found
 
 
 def _one_system(path: Path, columns: Mapping[str, str] | None) -> list[Prediction]:

@@ -180,6 +180,9 @@ class Score:
     status: str = "ok"
     signature: str = ""
     """Number of references, library, version and options that made the number."""
+    floor: tuple[float, ...] | None = None
+    """The statistics of the same answer held against another item's references: what knowing nothing is worth. `None`
+    where the metric does not compare, or there is no other item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,8 @@ class Summary:
     signature: str
     """Library, version and options that made the number."""
     status: dict[str, int] = field(default_factory=dict)
+    floor: float | None = None
+    """The value when every answer is held against another item's references."""
 
 
 Verdict = Literal["better", "worse", "no evidence", "identical", "invalid"]

@@ -1,4 +1,4 @@
-"""Classification metrics against scikit-learn, and the systems that know nothing."""
+"""Classification metrics against scikit-learn, and constant answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, recall
 
 from tests.score.pairs import prediction, predictions
 from tunesmith.errors import InputError
-from tunesmith.score.floors import CONSTANT, SHUFFLED, floor_predictions
 from tunesmith.score.labels import accuracy, clean_class, constant_answers, f1, mcc, precision, recall
 from tunesmith.score.metric import Metric
-from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
+from tunesmith.score.stage import ScoreOptions, score_predictions
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -140,25 +139,3 @@ def test_constant_answers_are_systems_and_the_commonest_label_is_the_majority() 
     assert list(dict.fromkeys(one.system for one in found)) == ["always yes (majority)", "always no"]
     shares = [score.value for score in score_predictions(found, [accuracy()])]
     assert (sum(shares[:30]), sum(shares[30:])) == (20, 10)
-
-
-class TestFloors:
-    def test_answers_come_from_another_source(self) -> None:
-        rows = [prediction("x", f"reference {i}", id=str(i), source_id=f"doc{i // 3}") for i in range(12)]
-        floors = floor_predictions([*rows, replace(rows[0], text="y", system="tuned")])
-        assert [floor.id for floor in floors] == sorted(str(i) for i in range(12))
-        assert {floor.system for floor in floors} == {SHUFFLED}
-        source_of = {f"reference {i}": f"doc{i // 3}" for i in range(12)}
-        assert all(source_of[floor.text] != floor.source_id for floor in floors)
-        assert floor_predictions(rows) == floor_predictions(rows[::-1])
-
-    def test_the_most_frequent_label(self) -> None:
-        rows = [prediction("x", "yes" if i % 3 else "no", id=f"{i:02}") for i in range(30)]
-        constant = [floor for floor in floor_predictions(rows) if floor.system == CONSTANT]
-        assert {floor.text for floor in constant} == {"yes"}
-        [metric] = open_metrics(ScoreOptions(metrics="accuracy"))
-        values = [score.value for score in score_predictions(constant, [metric])]
-        assert sum(v for v in values if v is not None) == 20
-
-    def test_one_item_has_no_other(self) -> None:
-        assert floor_predictions([prediction("x")]) == []

@@ -65,6 +65,8 @@ class Measured:
     values: Array
     """(n,): NaN where an item has no value."""
     status: Counter[str]
+    floor: Array | None
+    """(k,): sum of the statistics of the answers held against other items' references, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def _measured(system: str, metric: Metric, table: Table, items: Items) -> Measur
     signatures = {row.signature or metric.signature for row in rows}
     _check_signatures(metric.name, signatures)
     known = [row.stats for row in rows if row.stats is not None]
+    floors = [row.floor for row in rows if row.floor is not None]
     nothing = (0.0,) * (len(known[0]) if known else 1)
     return Measured(
         system=system,
@@ -182,6 +185,7 @@ def _measured(system: str, metric: Metric, table: Table, items: Items) -> Measur
         scored=numpy.array([row.stats is not None for row in rows]),
         values=numpy.array([math.nan if row.value is None else row.value for row in rows]),
         status=Counter(row.status for row in rows),
+        floor=numpy.array(floors, dtype=float).sum(axis=0) if floors else None,
     )
 
 

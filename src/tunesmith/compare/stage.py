@@ -107,6 +107,7 @@ def _summaries(joined: Joined, options: CompareOptions) -> Iterator[Summary]:
             higher_is_better=one.metric.higher_is_better,
             signature=one.signature,
             status=dict(sorted(one.status.items())),
+            floor=None if one.floor is None else _finite(float(one.metric.aggregate(one.floor))),
         )
 
 

@@ -91,7 +91,10 @@ class Encoder:
         import torch
         from transformers import AutoModel
 
-        model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
+        from tunesmith.models.load import quiet
+
+        with quiet():
+            model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(self, texts: Iterable[str], *, sentences: bool, tokens: bool) -> dict[str, Encoding]:

@@ -1,64 +1,54 @@
-"""Systems that know nothing, for scale: answers to other questions, and always the same answer."""
+"""Floors: what a metric gives when each answer is held against the references of another item.
+
+Two texts of one language and one topic are never quite unlike, so a similarity of 0.3 may mean nothing. The floor says
+what nothing is worth on these very answers; a value counts by how far it is above.
+"""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tunesmith.records import Prediction
 
-SHUFFLED = "answers to other questions"
-CONSTANT = "most frequent answer"
-MOST_LABELS = 20
-"""Answers that few are labels, and a constant answer is worth knowing."""
+SEED = 20
 
 
-def floor_predictions(predictions: Sequence[Prediction], *, seed: int = 0) -> list[Prediction]:
-    """The reference of another item as the answer to each (of another source where there is one); and, where the
-    references are labels, the most frequent one as the answer to all.
+def with_other_references(predictions: Sequence[Prediction], *, seed: int = SEED) -> list[Prediction | None]:
+    """Each prediction with the references of another item, in order; `None` where there is no other item.
 
-    Args:
-        predictions: of any number of systems; each item is taken once.
-        seed: of the shuffle.
+    All systems are given the same other item, and the order of the predictions does not matter. The other item is of
+    another source where there are several sources. Every item's references are used once, unless more than half of the
+    items come from one source.
     """
-    items = sorted(
-        {one.id: one for one in reversed(predictions) if one.references}.values(), key=lambda one: one.id
-    )
-    if len(items) < 2:
-        return []
-    floors = [
-        _answered(item, other, SHUFFLED) for item, other in zip(items, _others(items, seed), strict=True)
+    references = {prediction.id: prediction.references for prediction in predictions if prediction.references}
+    other = other_items({one.id: one.source_id for one in predictions if one.id in references}, seed=seed)
+    return [
+        replace(prediction, references=references[other[prediction.id]]) if prediction.id in other else None
+        for prediction in predictions
     ]
-    frequency = Counter(item.references[0] for item in items)
-    if len(frequency) <= min(MOST_LABELS, len(items) / 5):
-        answer = min(frequency, key=lambda text: (-frequency[text], text))
-        floors += [_answered(item, answer, CONSTANT) for item in items]
-    return floors
 
 
-def _others(items: Sequence[Prediction], seed: int) -> list[str]:
-    """For each item the first reference of another one, drawn among those of other sources."""
+def other_items(source_of: dict[str, str], *, seed: int = SEED) -> dict[str, str]:
+    """Another item for each item, of another source where there is one. Empty for fewer than two items."""
+    if len(source_of) < 2:
+        return {}
+    groups: dict[str, list[str]] = {}
+    for item in sorted(source_of):
+        groups.setdefault(source_of[item], []).append(item)
     rng = random.Random(seed)
-    found = []
-    for item in items:
-        far = [other for other in items if other.source_id != item.source_id]
-        found.append(rng.choice(far or [other for other in items if other.id != item.id]).references[0])
+    names = sorted(groups)
+    rng.shuffle(names)
+    for items in groups.values():
+        rng.shuffle(items)
+    # with the items of a source side by side, a step as long as the largest source leaves every source
+    line = [item for name in names for item in groups[name]]
+    step = max(map(len, groups.values())) if len(groups) > 1 else 1
+    found = {}
+    for place, item in enumerate(line):
+        to = place + step
+        while len(groups) > 1 and source_of[line[to % len(line)]] == source_of[item]:
+            to += 1
+        found[item] = line[to % len(line)]
     return found
-
-
-def _answered(item: Prediction, text: str, system: str) -> Prediction:
-    return replace(
-        item,
-        text=text,
-        system=system,
-        status="ok",
-        error=None,
-        finish_reason=None,
-        n_new_tokens=None,
-        latency_ms=None,
-        reference_nll=None,
-        reference_tokens=None,
-        settings={},
-    )

@@ -21,7 +21,7 @@ from tunesmith.score.stage import DEFAULTS, ScoreOptions
 if TYPE_CHECKING:
     from tunesmith.score.metric import Array
 
-NAMES = ("accuracy", "precision", "recall", "f1", "mcc")
+LABEL_METRICS = ("accuracy", "precision", "recall", "f1", "mcc")
 MAX_FOUND_LABELS = 50
 """More different references than this are taken for free text, unless `score.labels` names them."""
 COUNTS_PER_LABEL = 3
@@ -128,7 +128,7 @@ def label_set(predictions: Sequence[Prediction], labels: Sequence[str] = ()) -> 
         raise InputError(
             f"the references are {len(spellings)} different texts, too many to be labels",
             where="score.metrics",
-            do=f"leave out {', '.join(NAMES)}, or name the labels in score.labels",
+            do=f"leave out {', '.join(LABEL_METRICS)}, or name the labels in score.labels",
         )
     # the most frequent spelling; of equally frequent ones the first by name, so that order of rows does not matter
     return [min(spellings[key], key=lambda text: (-spellings[key][text], text)) for key in sorted(spellings)]

@@ -81,6 +81,11 @@ class Metric:
     cautions: Callable[[Array], tuple[str, ...]] = _no_cautions
     """Statistics of all items (n, k) to sentences about when this number misleads."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether it holds texts against references, so that the references of other items make a floor."""
+        return self.uses_references and self.uses_text and not self.is_descriptive
+
     def item_values(self, statistics: Array) -> Array:
         """Values of single items (n,) from their statistics (n, k)."""
         return (self.item_value or self.aggregate)(statistics)

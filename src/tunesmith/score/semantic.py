@@ -6,7 +6,7 @@ but carry no weight, no idf, no rescaling. An empty answer has no vector and sco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -92,16 +92,22 @@ class SemanticPass:
         pairs = [(answer_text(prediction), tuple(reference_texts(prediction))) for prediction in predictions]
         known = {pair: self.known[pair] for pair in pairs if pair in self.known}
         missing = dict.fromkeys(pair for pair in pairs if pair not in known)
-        for block in _blocks(missing):
-            known.update(self._compare(block))
+        blocks = list(_blocks(missing))
+        last_use = {text: index for index, block in enumerate(blocks) for text in _texts(block)}
+        encodings: dict[str, Encoding] = {}
+        for index, block in enumerate(blocks):
+            new = [text for text in _texts(block) if text not in encodings]
+            encodings |= self.encoder.encode(
+                new, sentences="cosine" in self.wanted, tokens="bertscore" in self.wanted
+            )
+            known.update(self._compare(block, encodings))
+            encodings = {text: found for text, found in encodings.items() if last_use[text] > index}
         self.known = known
         return [known[pair] for pair in pairs]
 
-    def _compare(self, pairs: Sequence[Pair]) -> dict[Pair, dict[SemanticName, float]]:
-        texts = [text for answer, references in pairs if answer for text in (answer, *references) if text]
-        encodings = self.encoder.encode(
-            texts, sentences="cosine" in self.wanted, tokens="bertscore" in self.wanted
-        )
+    def _compare(
+        self, pairs: Sequence[Pair], encodings: dict[str, Encoding]
+    ) -> dict[Pair, dict[SemanticName, float]]:
         compared = {}
         for answer, references in pairs:
             known = [encodings[reference] for reference in references if reference and answer]
@@ -114,12 +120,33 @@ class SemanticPass:
         return compared
 
 
-def _blocks(pairs: dict[Pair, None]) -> Iterator[list[Pair]]:
-    """Pairs in blocks of some items; the answers of all systems to an item stand together, so it is encoded once."""
+def _texts(pairs: Sequence[Pair]) -> list[str]:
+    """The texts to be encoded, each once. An empty text has no vector, and nothing is held against it."""
+    texts = (text for answer, references in pairs if answer for text in (answer, *references) if text)
+    return list(dict.fromkeys(texts))
+
+
+def _blocks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Pairs in blocks of some items: pairs of the same references together, then those that share an answer with them.
+
+    Token vectors are large, so that only those of a block are kept, and of the few texts that a later block needs. The
+    answers of all systems to an item meet in its references; an answer meets other references where it is held against
+    another item's.
+    """
     by_references: dict[tuple[str, ...], list[Pair]] = {}
-    for pair in pairs:
-        by_references.setdefault(pair[1], []).append(pair)
-    groups = list(by_references.values())
+    by_answer: dict[str, list[tuple[str, ...]]] = {}
+    for answer, references in pairs:
+        by_references.setdefault(references, []).append((answer, references))
+        by_answer.setdefault(answer, []).append(references)
+    by_answer.pop("", None)
+    groups: list[list[Pair]] = []
+    for first in list(by_references):
+        waiting = [first]
+        while waiting:
+            group = by_references.pop(waiting.pop(), None)
+            if group is not None:
+                groups.append(group)
+                waiting += [other for answer, _ in group for other in by_answer.pop(answer, ())]
     for start in range(0, len(groups), ITEMS_AT_ONCE):
         yield [pair for group in groups[start : start + ITEMS_AT_ONCE] for pair in group]
 

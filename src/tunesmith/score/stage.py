@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from tunesmith.errors import InputError
 from tunesmith.options import Options
 from tunesmith.records import Prediction, Score
+from tunesmith.score.floors import with_other_references
 from tunesmith.score.metric import METRICS, Metric, Stats, answer_text
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -111,14 +112,15 @@ def score_predictions(predictions: Sequence[Prediction], metrics: Sequence[Metri
     """
     _check_predictions(predictions, needs_references=any(metric.uses_references for metric in metrics))
     scorable = [prediction for prediction in predictions if prediction.status != "error"]
+    shuffled = with_other_references(scorable)
     count = _reference_count(predictions)
     for metric in metrics:
         compares = metric.uses_references and metric.uses_text
         signature = f"nrefs:{count}|{metric.signature}" if compares else metric.signature
-        measured = iter(zip(*_measure(scorable, metric), strict=True)) if scorable else iter(())
+        measured = _measure(scorable, shuffled, metric) if scorable else iter(())
         for prediction in predictions:
             failed = prediction.status == "error"
-            stats, value = (None, None) if failed else next(measured)
+            stats, value, floor = (None, None, None) if failed else next(measured)
             yield Score(
                 id=prediction.id,
                 source_id=prediction.source_id,
@@ -128,28 +130,32 @@ def score_predictions(predictions: Sequence[Prediction], metrics: Sequence[Metri
                 value=value,
                 status="error" if failed else _status(prediction, metric, stats),
                 signature=signature,
+                floor=floor,
             )
 
 
 def _measure(
-    predictions: Sequence[Prediction], metric: Metric
-) -> tuple[list[Stats | None], list[float | None]]:
-    """Statistics and item values, one of each per prediction."""
+    predictions: Sequence[Prediction], shuffled: Sequence[Prediction | None], metric: Metric
+) -> Iterator[tuple[Stats | None, float | None, Stats | None]]:
+    """Statistics, item value and statistics of the floor, for each prediction."""
     import numpy
 
-    statistics = metric.stats(predictions)
-    if len(statistics) != len(predictions):
+    others = [other for other in shuffled if other is not None] if metric.compares else []
+    # in one call, so that a text that is met twice is encoded once
+    statistics = metric.stats([*predictions, *others])
+    if len(statistics) != len(predictions) + len(others):
         raise ValueError(
-            f"{metric.name} gave {len(statistics)} statistics for {len(predictions)} predictions"
+            f"{metric.name} gave {len(statistics)} statistics for {len(predictions) + len(others)} predictions"
         )
     rows = [row for row in statistics if row is not None]
-    if not rows:
-        return statistics, [None] * len(statistics)
-    table = numpy.array(rows, dtype=float)
-    if not numpy.isfinite(table).all():
+    if rows and not numpy.isfinite(numpy.array(rows, dtype=float)).all():
         raise ValueError(f"{metric.name} gave a statistic that is not a finite number")
-    values = iter(metric.item_values(table).tolist())
-    return statistics, [None if row is None else _number(next(values)) for row in statistics]
+    own, floors = statistics[: len(predictions)], iter(statistics[len(predictions) :])
+    table = numpy.array([row for row in own if row is not None], dtype=float)
+    values = iter(metric.item_values(table).tolist() if len(table) else ())
+    for row, other in zip(own, shuffled, strict=True):
+        floor = next(floors) if others and other is not None else None
+        yield row, None if row is None else _number(next(values)), None if row is None else floor
 
 
 def _number(value: float) -> float | None:
