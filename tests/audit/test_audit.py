@@ -350,9 +350,43 @@ class TestJudging:
         assert (found["count"], found["n"], found["severity"]) == (40, 40, "high")
         assert "Tuned won 30 of 30 where it was longer and 0 of 10 where it was shorter" in found["effect"]
 
+    def test_our_own_judges_records(self, audit: Any) -> None:
+        rows = [
+            {
+                "id": f"q{i // 2:02}",
+                "order": ("base first", "tuned first")[i % 2],
+                "verdict": ("win", "loss")[i // 2 % 2],
+                "base_length": 100,
+                "tuned_length": (150, 50)[i // 2 % 2],
+                "control": "",
+            }
+            for i in range(40)
+        ]
+        found = audit(verdicts=[*rows, {**rows[0], "verdict": "unparsed", "control": "self"}])
+        assert set(found) == {"length_bias"}
+        assert "Tuned won 20 of 20 where it was longer" in found["length_bias"]["effect"]
+        one_way = audit(verdicts=[{**row, "order": "base first"} for row in rows])
+        assert "saw base first in 40 of 40" in one_way["fixed_order"]["effect"]
+
     def test_no_column_of_verdicts(self, audit: Any) -> None:
         with pytest.raises(InputError, match=r"no column of verdicts; there are: id, said"):
             audit(verdicts=[{"id": "1", "said": "A"}])
+
+
+class TestRatings:
+    def rated(self, system: str, n: int) -> Rows:
+        return [{"id": f"q{i:02}", "system": system, "correctness": 0.5, "coherence": 1} for i in range(n)]
+
+    def test_ratings_of_other_items(self, audit: Any) -> None:
+        found = audit(ratings=self.rated("base", 20) + self.rated("tuned", 18))["different_items"]
+        assert (found["evidence"], found["n"]) == (["q18", "q19"], 20)
+
+    def test_ratings_without_value(self, audit: Any) -> None:
+        rows = self.rated("base", 20) + self.rated("tuned", 20)
+        assert audit(ratings=rows) == {}
+        rows[3] |= {"correctness": None, "coherence": ""}
+        rows[4] |= {"coherence": None}
+        assert audit(ratings=rows)["dropped_verdicts"]["evidence"] == ["q03"]
 
 
 class TestSettings:

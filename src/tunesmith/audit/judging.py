@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.audit.study import BASE_NAMES, Answer, AuditedStudy, Finding
+from tunesmith.audit.study import BASE_NAMES, AuditedStudy, Finding
 from tunesmith.compare.labels import TIE_LABELS, Outcome, clean_label, parse_label
 from tunesmith.errors import InputError
 from tunesmith.tables import TableRow
@@ -53,21 +53,24 @@ def look_at_verdicts(study: AuditedStudy) -> Iterator[Finding]:
             where=study.verdicts[0].where,
             do=f"name it {VERDICT_COLUMNS[0]}",
         )
-    labels = _labels(study, column)
-    verdicts = [_verdict(row, column, labels, number) for number, row in enumerate(study.verdicts, start=1)]
+    rows = [row for row in study.verdicts if not row.values.get("control") and not row.values.get("vote")]
+    labels = _labels(study, rows, column)
+    verdicts = [_verdict(row, column, labels, number) for number, row in enumerate(rows, start=1)]
     yield from _dropped(verdicts)
     yield from _fixed_order(study, verdicts)
     yield from _revealing(study, verdicts, labels)
     yield from _length_bias(study, verdicts)
 
 
-def _labels(study: AuditedStudy, column: str) -> dict[Outcome, list[str]]:
+def _labels(study: AuditedStudy, rows: Sequence[TableRow], column: str) -> dict[Outcome, list[str]]:
     """The two labels that the judge chose between: the systems' names, or else the two most frequent texts."""
-    texts = [clean_label(row.text(column) or "") for row in study.verdicts]
+    texts = [clean_label(row.text(column) or "") for row in rows]
     ties = {clean_label(label) for label in TIE_LABELS}
     frequent = [
         text for text, _ in Counter(text for text in texts if text and text not in ties).most_common()
     ]
+    if "win" in frequent or "loss" in frequent:  # our own judge's records, told from the tuned side
+        return {"lost": ["loss"], "won": ["win"], "tied": ["tie"]}
     named = [system for system in study.systems[:2] if clean_label(system) in frequent]
     first_two = named if len(named) == 2 else frequent[:2]
     base = next((text for text in first_two if "base" in text or "original" in text), None)
@@ -90,13 +93,20 @@ def _verdict(row: TableRow, column: str, labels: dict[Outcome, list[str]], numbe
 
 
 def _named_first(row: TableRow) -> str | None:
-    """The system that was shown first, if the row names it; not the side, and not the text that was shown."""
-    for name in FIRST_COLUMNS:
-        value = row.values.get(name)
-        if isinstance(value, str) and value.strip() and len(value) < LONGEST_NAME:
-            named = value.strip()
-            return None if any(named.casefold() in side for side in SIDES) else named
-    return None
+    """The system that was shown first, if the row names it and not only its side."""
+    named = _first_column(row)
+    return None if named is None or any(named.casefold() in side for side in SIDES) else named
+
+
+def _first_column(row: TableRow) -> str | None:
+    """What the row says was shown first, unless that is the text itself."""
+    order = row.values.get("order")
+    if isinstance(order, str) and order.endswith(" first"):
+        return order.removesuffix(" first")
+    values = (row.values.get(name) for name in FIRST_COLUMNS)
+    return next(
+        (v.strip() for v in values if isinstance(v, str) and v.strip() and len(v) < LONGEST_NAME), None
+    )
 
 
 def _is_base(name: str) -> bool:
@@ -110,11 +120,9 @@ def _dropped(verdicts: Sequence[_Verdict]) -> Iterator[Finding]:
         unparsed = sum(verdict.outcome is None for verdict in odd)
         examples = ", ".join(repr(v.text[:40]) for v in odd[:3])
         effect = (
-            f"{len(odd)} of {len(verdicts)} verdicts are not a label as they stand ({examples}) and fall out "
-            f"where labels are "
-            f"compared as text. Tuned against base is {plain} without them and {_ratio(verdicts)} read "
-            f"tolerantly; {unparsed} "
-            "cannot be read at all."
+            f"{len(odd)} of {len(verdicts)} verdicts are not a label as they stand ({examples}) and fall out where "
+            f"labels are compared as text. Tuned against base is {plain} without them and {_ratio(verdicts)} read "
+            f"tolerantly; {unparsed} cannot be read at all."
         )
         severity: Any = "high" if len(odd) > 0.05 * len(verdicts) else "medium"
         yield Finding("dropped_verdicts", severity, len(odd), len(verdicts), tuple(v.id for v in odd), effect)
@@ -134,8 +142,7 @@ def _fixed_order(study: AuditedStudy, verdicts: Sequence[_Verdict]) -> Iterator[
     if count >= ALWAYS * len(known):
         effect = (
             f"the judge saw {first} first in {count} of {len(known)} comparisons: judges prefer a side, and this "
-            f"cannot be told "
-            "from a preference for the answer. Ask in both orders."
+            "cannot be told from a preference for the answer. Ask in both orders."
         )
         yield Finding(
             "fixed_order", "high", count, len(known), tuple(id for id, one in known if one == first), effect
@@ -143,10 +150,9 @@ def _fixed_order(study: AuditedStudy, verdicts: Sequence[_Verdict]) -> Iterator[
 
 
 def _shown_first(study: AuditedStudy, verdict: _Verdict) -> str | None:
-    for name in FIRST_COLUMNS:
-        value = verdict.row.values.get(name)
-        if isinstance(value, str) and value.strip() and len(value) < LONGEST_NAME:
-            return value.strip()
+    named = _first_column(verdict.row)
+    if named is not None:
+        return named
     prompt = next(
         (verdict.row.values[n] for n in PROMPT_COLUMNS if isinstance(verdict.row.values.get(n), str)), None
     )
@@ -168,13 +174,9 @@ def _texts(study: AuditedStudy, verdict: _Verdict) -> tuple[str, str] | None:
         for names in TEXT_COLUMNS.values()
     ]
     if None in found and len(study.systems) >= 2:
-        found = [_answer(study.by_system[system], verdict.id) for system in study.systems[:2]]
+        found = [study.texts.get((system, verdict.id)) for system in study.systems[:2]]
     base, tuned = found
     return (base, tuned) if base is not None and tuned is not None else None
-
-
-def _answer(answers: Sequence[Answer], id: str) -> str | None:
-    return next((answer.prediction.text for answer in answers if answer.prediction.id == id), None)
 
 
 def _revealing(
@@ -187,9 +189,8 @@ def _revealing(
     if telling:
         ids = tuple(verdict.id for verdict in verdicts)
         effect = (
-            f"the judge chose between labels that say which is which ({', '.join(map(repr, telling))}): it may "
-            f"have judged the "
-            "name. Use neutral letters."
+            f"the judge chose between labels that say which is which ({', '.join(map(repr, telling))}): it may have "
+            "judged the name. Use neutral letters."
         )
         yield Finding("label_reveals_condition", "high", len(verdicts), len(verdicts), ids, effect)
         return
@@ -204,15 +205,24 @@ def _revealing(
         yield Finding("label_reveals_condition", "high", len(told), len(verdicts), tuple(told), effect)
 
 
+def _lengths(study: AuditedStudy, verdict: _Verdict) -> tuple[float, float] | None:
+    """Words of the base's and the tuned model's answer, or the lengths that the row tells."""
+    texts = _texts(study, verdict)
+    if texts is not None:
+        return len(texts[0].split()), len(texts[1].split())
+    base, tuned = verdict.row.number("base_length"), verdict.row.number("tuned_length")
+    return None if base is None or tuned is None else (base, tuned)
+
+
 def _length_bias(study: AuditedStudy, verdicts: Sequence[_Verdict]) -> Iterator[Finding]:
     from scipy.stats import binomtest
 
     decided = []
     for verdict in verdicts:
-        texts = _texts(study, verdict)
-        if texts is None or verdict.outcome not in ("won", "lost"):
+        lengths = _lengths(study, verdict)
+        if lengths is None or verdict.outcome not in ("won", "lost"):
             continue
-        base, tuned = (len(text.split()) for text in texts)
+        base, tuned = lengths
         if base != tuned:
             decided.append((verdict.id, verdict.outcome == "won", tuned > base))
     if len(decided) < FEWEST:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.audit.judging import look_at_verdicts
 from tunesmith.audit.outputs import look_at_outputs
+from tunesmith.audit.rating import look_at_ratings
 from tunesmith.audit.settings import look_at_settings
 from tunesmith.audit.study import SEVERITIES, AuditedStudy, Finding, read_study
 from tunesmith.audit.training import look_at_training
@@ -38,7 +39,7 @@ CODES = (
 
 def audit_study(study: AuditedStudy) -> list[Finding]:
     """All findings, the worst first."""
-    looks = (look_at_training, look_at_outputs, look_at_verdicts, look_at_settings)
+    looks = (look_at_training, look_at_outputs, look_at_verdicts, look_at_ratings, look_at_settings)
     findings = [finding for look in looks for finding in look(study)]
     return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.count / max(1, f.n), f.code))
 

@@ -105,6 +105,11 @@ class AuditedStudy:
         return found
 
     @cached_property
+    def texts(self) -> dict[tuple[str, str], str]:
+        """(system, item id) to the first answer."""
+        return {(a.prediction.system, a.prediction.id): a.prediction.text for a in reversed(self.answers)}
+
+    @cached_property
     def items(self) -> dict[str, Answer]:
         """One answer for each item: for what is about the question and not about the answer."""
         return {answer.prediction.id: answer for answer in reversed(self.answers)}
