@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tunesmith.audit.stage import CODES, audit_files
+from tunesmith.audit.stage import CODES, audit_files, audit_study
+from tunesmith.audit.study import study_of_run
 from tunesmith.errors import InputError
+from tunesmith.records import Prediction, Row
 
 Rows = list[dict[str, Any]]
 SYLLABLES = ["ka", "lo", "mi", "ter", "van", "so", "ru", "ben", "dal", "fi", "gor", "hul"]
@@ -443,6 +446,31 @@ def test_the_worst_comes_first(tmp_path: Path) -> None:
     severities = [finding["severity"] for finding in found]
     assert severities == sorted(severities, key=["high", "medium", "low"].index)
     assert found[0]["code"] == "eval_in_train"
+
+
+def test_a_run_of_our_own() -> None:
+    rows = [
+        Row(
+            id=f"r{i}",
+            source_id=f"doc{i // 5}",
+            prompt=f"Passage: {reference(i)}\n\nQuestion: {question(i)}",
+            completion=reference(i),
+            split="train" if i < 30 else "test",
+            instruction=question(i),
+        )
+        for i in range(50)
+    ]
+    rows[0] = replace(rows[0], instruction=question(31), source_id="doc6")
+    predictions = [
+        Prediction(
+            row.id, row.source_id, system, row.prompt, row.completion[:length], (row.completion,), "ok"
+        )
+        for system, length in (("base", 20), ("tuned", 60))
+        for row in rows[30:]
+    ]
+    found = {finding.code: finding for finding in audit_study(study_of_run(rows, predictions))}
+    assert found["eval_in_train"].evidence == ("r31",)
+    assert found["same_group"].evidence == ("r30", "r31", "r32", "r33", "r34")
 
 
 class TestMistakes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.errors import InputError
-from tunesmith.records import Prediction
+from tunesmith.records import Prediction, Row
 from tunesmith.score.predictions import iterate_predictions
 from tunesmith.tables import TableRow, read_table
 
@@ -149,6 +149,23 @@ def read_study(
             "there is nothing to audit", do="name at least --predictions, --train, --verdicts or --plan"
         )
     return study
+
+
+def study_of_run(rows: Iterable[Row], predictions: Iterable[Prediction]) -> AuditedStudy:
+    """A run of our own, out of its records: the rows of all splits, and the answers to the test rows."""
+    prepared = list(rows)
+    asked = {row.id: row for row in prepared if row.split == "test"}
+    return AuditedStudy(
+        answers=[
+            Answer(one, {"instruction": asked[one.id].instruction} if one.id in asked else {})
+            for one in predictions
+        ],
+        training=[
+            TrainingRow(row.id, row.prompt, row.completion, row.source_id, row.instruction)
+            for row in prepared
+            if row.split == "train"
+        ],
+    )
 
 
 def training_row(row: TableRow, name: str) -> TrainingRow:
