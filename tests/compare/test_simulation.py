@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tunesmith.compare.resample import Quantity, cluster_sums, estimate
 from tunesmith.compare.verdict import detectable_in_errors, interval, p_value
+from tunesmith.score.ngram import bleu_from_counts
 
 Array = NDArray[numpy.float64]
 RUNS = 1000
@@ -52,13 +53,33 @@ def difference_of_perplexities(rng: numpy.random.Generator, n_clusters: int) -> 
     )
 
 
+def difference_of_bleu(rng: numpy.random.Generator, n_clusters: int) -> Quantity:
+    """Corpus BLEU of two systems that match n-grams with a chance of each document's and system's own."""
+    clusters = documents(rng, n_clusters)
+    reference = rng.integers(8, 40, size=len(clusters))
+    systems = []
+    for _ in range(2):
+        hypothesis = numpy.maximum(4, reference + rng.integers(-3, 3, size=len(clusters)))
+        quality = rng.uniform(0.3, 0.8, size=n_clusters)[clusters]
+        totals = hypothesis[:, None] - numpy.arange(4)
+        matches = rng.binomial(totals, quality[:, None] ** numpy.arange(1, 5))
+        systems.append(numpy.hstack([hypothesis[:, None], reference[:, None], matches, totals]).astype(float))
+    return quantity(
+        clusters,
+        numpy.hstack(systems),
+        lambda s: bleu_from_counts(s[..., 10:20]) - bleu_from_counts(s[..., :10]),
+    )
+
+
 def quantity(clusters: NDArray[numpy.intp], rows: Array, value: object) -> Quantity:
     sizes = numpy.bincount(clusters).astype(float)
     sums = cluster_sums(numpy.hstack([rows, numpy.ones((len(rows), 1))]), clusters, len(sizes))
     return Quantity(sums, sizes, value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("make", [difference_of_means, difference_of_shares, difference_of_perplexities])
+@pytest.mark.parametrize(
+    "make", [difference_of_means, difference_of_shares, difference_of_perplexities, difference_of_bleu]
+)
 @pytest.mark.parametrize("n_clusters", [3, 5, 10, 20, 50])
 def test_verdicts_out_of_nothing(make: object, n_clusters: int) -> None:
     rng = numpy.random.default_rng(100 + n_clusters)
