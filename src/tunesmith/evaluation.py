@@ -15,7 +15,7 @@ from tunesmith.errors import InputError
 from tunesmith.records import Comparison, Prediction, Summary, as_row
 from tunesmith.score.labels import LABEL_METRICS, constant_answers
 from tunesmith.score.metric import Metric
-from tunesmith.score.predictions import read_predictions
+from tunesmith.score.predictions import check_references, check_same_items, read_predictions
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
 
 MOST_CONSTANT = 5
@@ -43,8 +43,12 @@ def score_files(
     """
     predictions: list[Prediction] = []
     origin: dict[str, Path] = {}
+    needs_references = _need_references(open_metrics(score))
     for path in paths:
-        for prediction in read_predictions(path, columns=columns):
+        found = read_predictions(path, columns=columns)
+        if needs_references:
+            check_references(path, found, columns=columns)
+        for prediction in found:
             if origin.setdefault(prediction.system, path) != path:
                 raise InputError(
                     f"system {prediction.system!r} is in {origin[prediction.system]} as well",
@@ -83,7 +87,11 @@ def compare_files(
     Raises:
         InputError: a file cannot be used or holds several systems, or the items or references differ.
     """
+    metrics = open_metrics(score)
     first, second = _one_system(base, columns), _one_system(tuned, columns)
+    check_same_items(base, first, tuned, second, columns=columns)
+    if _need_references(metrics):
+        check_references(base, first, columns=columns)
     names = (first[0].system, second[0].system)
     if names[0] == names[1]:
         names = ("base", "tuned")
@@ -91,7 +99,7 @@ def compare_files(
         replace(one, system=names[1]) for one in second
     ]
     options = (compare or CompareOptions(primary=None)).model_copy(update={"base": names[0]})
-    found = _evaluated(predictions, open_metrics(score), options)
+    found = _evaluated(predictions, metrics, options)
     return {
         "comparisons": [_comparison_row(record) for record in found if isinstance(record, Comparison)],
         "scores": [_score_row(summary) for summary in _summaries(found)],
@@ -149,6 +157,7 @@ def estimate_from_pilot(
 ) -> dict[str, Any]:
     """What `estimate_items` says, with the spread measured on two files of predictions for the same few items."""
     first, second = _one_system(base, columns), _one_system(tuned, columns)
+    check_same_items(base, first, tuned, second, columns=columns)
     predictions = [replace(one, system="base") for one in first] + [
         replace(one, system="tuned") for one in second
     ]
@@ -188,6 +197,10 @@ def _constant_summaries(
         own = [prediction for prediction in constant if prediction.system == system]
         found += _summaries(_evaluated(own, metrics, options))
     return found
+
+
+def _need_references(metrics: Sequence[Metric]) -> bool:
+    return any(metric.uses_references for metric in metrics)
 
 
 def _one_system(path: Path, columns: Mapping[str, str] | None) -> list[Prediction]:

@@ -80,9 +80,24 @@ def test_lm_eval_samples(tmp_path: Path) -> None:
         ("0", "strict-match", "42", ("42", "forty-two"), "Question: ?\nAnswer:"),
         ("0", "samples_gsm8k_2026", "42", ("[sic] a text",), "older form"),
     ]
-    likelihoods = {**sample, "filtered_resps": [[-1.5, True], [-3.0, False]]}
-    with pytest.raises(InputError, match="compares likelihoods"):
+
+
+@pytest.mark.parametrize(
+    "answers", [[[-1.5, True], [-3.0, False]], [["-1.5", "True"], ["-3.0", "False"]], [["-0.2", "True"]]]
+)
+def test_lm_eval_tasks_without_answers(tmp_path: Path, answers: list[Any]) -> None:
+    likelihoods = {"doc_id": 0, "target": "1", "arguments": {}, "filtered_resps": answers}
+    with pytest.raises(InputError, match=r"answers\.jsonl:1: this lm-eval task compares likelihoods"):
         read_predictions(written(tmp_path, [likelihoods]))
+
+
+@pytest.mark.parametrize("answers", [["42"], [["42", "43"]], [["42"]]])
+def test_of_several_answers_to_an_lm_eval_request_the_first_counts(
+    tmp_path: Path, answers: list[Any]
+) -> None:
+    sample = {"doc_id": 3, "target": "42", "arguments": {}, "filtered_resps": answers, "filter": "none"}
+    [found] = read_predictions(written(tmp_path, [sample]))
+    assert (found.id, found.text, found.references) == ("3", "42", ("42",))
 
 
 SAMPLES = [
@@ -140,6 +155,16 @@ def test_inspect_eval_log(tmp_path: Path, packed: str) -> None:
                 _write_zstd(archive, name, json.dumps(content).encode())
     found = read_predictions(path)
     assert [(p.id, p.system, p.text, p.references, p.prompt, p.status) for p in found] == READ
+
+
+def test_inspect_eval_log_of_an_interrupted_run(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("_journal/start.json", json.dumps({"version": 2, "eval": {"model": "openai/m"}}))
+        archive.writestr("_journal/summaries/1.json", "[]")
+        archive.writestr("samples/q1_epoch_1.json", json.dumps(SAMPLES[0]))
+    [found] = read_predictions(path)
+    assert (found.id, found.system, found.text) == ("q1", "openai/m", "an answer")
 
 
 def _write_zstd(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tunesmith.tables import TableRow, read_table
 
 ZSTANDARD = 93
 """Number of the compression method in the ZIP format."""
+SHOWN_IDS = 5
 KNOWN_STATUS: dict[str, Status] = {"ok": "ok", "empty": "empty", "truncated": "truncated", "error": "error"}
 
 
@@ -52,6 +53,66 @@ def read_predictions(
     if not predictions:
         raise InputError("there are no predictions in this file", where=str(path), do="check the file")
     return predictions
+
+
+def check_references(
+    path: Path, predictions: Sequence[Prediction], *, columns: Mapping[str, str] | None = None
+) -> None:
+    """Raises `InputError` with the file and the line of the first of the file's predictions without a reference."""
+    without = [prediction.id for prediction in predictions if not prediction.references]
+    if without:
+        raise InputError(
+            f"no reference for {_items(without)}",
+            where=where_is(path, without[0], columns=columns),
+            do="add references, or leave out metrics that need them",
+        )
+
+
+def check_same_items(
+    base: Path,
+    of_base: Sequence[Prediction],
+    tuned: Path,
+    of_tuned: Sequence[Prediction],
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Raises `InputError` when two files are not about the same items, with the line of the first that differs."""
+    sides = [(base, {one.id: one for one in of_base}), (tuned, {one.id: one for one in of_tuned})]
+    for (here, mine), (there, others) in (sides, sides[::-1]):
+        missing = [id for id in mine if id not in others]
+        if missing:
+            raise InputError(
+                f"{there} ({len(others)} items) lacks {_items(missing)} of {here} ({len(mine)} items)",
+                where=where_is(here, missing[0], columns=columns),
+                do="compare files with the same ids: add the missing rows, or take the others out",
+            )
+    mine, others = (found for _, found in sides)
+    for what, of in _SAME_IN_BOTH.items():
+        different = [id for id in mine if of(mine[id]) != of(others[id])]
+        if different:
+            raise InputError(
+                f"{base} has another {what} for {_items(different)}",
+                where=where_is(tuned, different[0], columns=columns),
+                do=f"give an item the same {what} in both files",
+            )
+
+
+_SAME_IN_BOTH: dict[str, Callable[[Prediction], object]] = {
+    "reference": lambda prediction: prediction.references,
+    "source_id": lambda prediction: prediction.source_id,
+}
+
+
+def where_is(path: Path, id: str, *, columns: Mapping[str, str] | None = None) -> str:
+    """The file and line of an item. It reads the file again: lines are wanted for messages only."""
+    found = (row.where for one, row in iterate_predictions(path, columns=columns) if one.id == id)
+    return next(found, str(path))
+
+
+def _items(ids: Sequence[str]) -> str:
+    if len(ids) == 1:
+        return f"item {ids[0]}"
+    return f"{len(ids)} items: {', '.join(ids[:SHOWN_IDS])}" + (", …" if len(ids) > SHOWN_IDS else "")
 
 
 def iterate_predictions(
@@ -133,10 +194,16 @@ def _references(row: TableRow) -> tuple[str, ...]:
 
 
 def _from_lm_eval(row: TableRow) -> TableRow:
-    """A row of lm-eval's `--log_samples`: the answer after its filters, the target, and the first request's prompt."""
-    answers = row.values["filtered_resps"]
-    answer = answers[0] if isinstance(answers, list) and answers else answers
-    if not isinstance(answer, str | None):
+    """A row of lm-eval's `--log_samples`: the answer after its filters, the target, and the first request's prompt.
+
+    Of several answers to one request (`repeats`, with a filter that keeps them all) the first one counts.
+    """
+    answer = row.values["filtered_resps"]
+    compares = isinstance(answer, list) and len(answer) > 1
+    while isinstance(answer, list) and answer and not compares:
+        answer = answer[0]
+        compares = isinstance(answer, list) and _is_likelihood(answer)
+    if compares or not isinstance(answer, str | None):
         raise InputError(
             "this lm-eval task compares likelihoods and wrote no answer",
             where=row.where,
@@ -152,6 +219,11 @@ def _from_lm_eval(row: TableRow) -> TableRow:
         # each filter of a task makes its own rows over the same documents
         values["system"] = row.text("filter") if row.values["filter"] != "none" else None
     return TableRow(values, row.where)
+
+
+def _is_likelihood(answer: list[Any]) -> bool:
+    """[log-likelihood, is it the likeliest text]: numbers within lm-eval, texts in the files it writes."""
+    return len(answer) == 2 and str(answer[1]) in ("True", "False") and str(answer[0]).startswith("-")
 
 
 def _lm_eval_targets(target: Any) -> list[str]:
@@ -219,11 +291,16 @@ def _inspect_json(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[
     return log, ((f"{path}, sample {number}", sample) for number, sample in numbered)
 
 
+_INSPECT_ABOUT = ("header.json", "_journal/start.json")
+
+
 def _inspect_zip(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, Any]]]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.startswith("samples/"))
-            log = json.loads(_member(archive, "header.json")) if "header.json" in archive.namelist() else {}
+            # a run that was interrupted has no header yet, only what was written at its start
+            about = next((name for name in _INSPECT_ABOUT if name in archive.namelist()), None)
+            log = json.loads(_member(archive, about)) if about else {}
             samples = [(f"{path}, {name}", json.loads(_member(archive, name))) for name in names]
     except FileNotFoundError:
         raise InputError("there is no such file", where=str(path), do="check the path") from None
