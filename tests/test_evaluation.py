@@ -129,7 +129,9 @@ class TestRefused:
     def test_different_references(self, tmp_path: Path, weak: Path) -> None:
         changed = rows([answer for answer, _ in PAIRS])
         changed[3]["reference"] = "another"
-        with pytest.raises(InputError, match=r"changed\.jsonl:4: .*weak\.jsonl has another reference for item 3"):
+        with pytest.raises(
+            InputError, match=r"changed\.jsonl:4: .*weak\.jsonl has another reference for item 3"
+        ):
             compare_files(weak, written(tmp_path / "changed.jsonl", changed), OPTIONS)
 
     def test_several_systems_in_one_file(self, tmp_path: Path, weak: Path) -> None:
