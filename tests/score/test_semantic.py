@@ -114,6 +114,12 @@ def test_best_of_several_references_and_empty_answers() -> None:
         assert (score.value, score.status) == (0.0, "empty")
 
 
+def test_texts_that_are_hardly_texts() -> None:
+    odd = ["\ud83d half an emoji", "a\x00b", "\u200b", "x" * 5000]
+    for values in both([(text, "some reference") for text in odd]).values():
+        assert all(-1 <= value < 0.9 for value in values)
+
+
 def test_each_text_is_encoded_once_for_both_metrics_and_all_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     encode = Encoder.encode

@@ -123,6 +123,8 @@ class Encoder:
         return tuple(ids[:first]), tuple(ids[last:])
 
     def _ids(self, text: str) -> Ids:
+        # half of a surrogate pair, as a cut-off reply may end in, is no text to a tokenizer
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _windows(self, ids: Ids, size: int) -> list[_Window]:
