@@ -1,15 +1,13 @@
-"""Findings of an audit with the rows that show them, and what could not be looked for and why: what the page needs."""
+"""Findings of an audit with the rows that show them, and what could not be looked for: what the page needs."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from tunesmith.audit import judging, outputs, settings
+from tunesmith.audit import judging, rating, settings
 from tunesmith.audit.constraints import violated_constraint
 from tunesmith.audit.stage import audit_study
 from tunesmith.audit.study import (
@@ -18,12 +16,14 @@ from tunesmith.audit.study import (
     Finding,
     TrainingRow,
     read_study,
+    study_of_run,
     words_of,
 )
 from tunesmith.audit.training import settings_in
 from tunesmith.records import Prediction, Row
 from tunesmith.report.findings import ROWS_SHOWN, Audit, AuditedFiles, AuditFinding, EvidenceRow
 from tunesmith.tables import TableRow
+from tunesmith.unseen import unseen_mistakes
 
 Texts = tuple[tuple[str, str], ...]
 
@@ -40,7 +40,7 @@ def audit(study: AuditedStudy, *, files: Sequence[AuditedFiles] = (), command: s
     look_up = _Rows(study)
     findings = tuple(_with_rows(finding, look_up) for finding in audit_study(study))
     found = {finding.code for finding in findings}
-    unseen = {code: why for code, why in _unseen(study) if code not in found}
+    unseen = {code: why for code, why in unseen_mistakes(study) if code not in found}
     return Audit(findings, unseen, tuple(files), command)
 
 
@@ -71,7 +71,7 @@ def audit_files(
         ),
         ("train", train, f"{len(study.training):,} rows"),
         ("verdicts", verdicts, f"{len(study.verdicts):,} rows"),
-        ("ratings", ratings, f"{len(study.ratings):,} rows; no mistake on the list can be seen in ratings"),
+        ("ratings", ratings, f"{len(study.ratings):,} rows"),
         ("plan", (plan,) if plan else (), f"{sum(1 for _ in settings_in(study.plan)):,} values"),
     )
     files = [AuditedFiles(role, tuple(map(str, paths)), size) for role, paths, size in given if paths]
@@ -80,18 +80,8 @@ def audit_files(
 
 def audit_run(rows: Sequence[Row], predictions: Sequence[Prediction], plan: Mapping[str, Any]) -> Audit:
     """An audit of a run of our own, from its rows, the answers of its systems, and its plan."""
-    asked = {row.id: {"instruction": row.instruction} for row in rows if row.split == "test"}
-    return audit(
-        AuditedStudy(
-            answers=[Answer(one, asked.get(one.id, {})) for one in predictions],
-            training=[
-                TrainingRow(row.id, row.prompt, row.completion, row.source_id, row.instruction)
-                for row in rows
-                if row.split == "train"
-            ],
-            plan=_without(plan, EXACT_IN_TRAINING),
-        )
-    )
+    study = study_of_run(rows, predictions)
+    return audit(replace(study, plan=_without(plan, EXACT_IN_TRAINING)))
 
 
 def as_json(found: Audit) -> dict[str, Any]:
@@ -142,7 +132,13 @@ class _Rows:
     def __init__(self, study: AuditedStudy) -> None:
         self._study = study
         self._training = {row.id: row for row in reversed(study.training)}
-        self._verdicts = {row.text("id") or str(n): row for n, row in enumerate(study.verdicts, start=1)}
+        judged = [
+            row for row in study.verdicts if not row.values.get("control") and not row.values.get("vote")
+        ]
+        self._verdicts = {row.text("id") or str(number): row for number, row in enumerate(judged, start=1)}
+        self._ratings: dict[str, list[TableRow]] = {}
+        for number, row in enumerate(study.ratings, start=1):
+            self._ratings.setdefault(_first_of(row, rating.ITEM_COLUMNS) or str(number), []).append(row)
         self._places = dict(_places("plan", study.plan))
         self._trained_words: list[tuple[set[str], TrainingRow]] | None = None
 
@@ -153,11 +149,13 @@ class _Rows:
             row = self._training.get(id)
             return (("prompt", row.question or row.prompt), ("training answer", row.target)) if row else ()
         if code in OF_VERDICTS:
-            return self._verdict(id)
+            return (*self._verdict(id), *self._rated(id)) if code == "dropped_verdicts" else self._verdict(id)
         if code in OF_SETTINGS and id not in self._study.items:
             place = id if id in self._places else f"plan.{id}"
             return (("in the plan", self._places[place]),) if place in self._places else ()
-        return self._item(code, id)
+        return (
+            (*self._item(code, id), *self._rated(id)) if code == "different_items" else self._item(code, id)
+        )
 
     def _item(self, code: str, id: str) -> Texts:
         """The question, the reference, and all answers to it."""
@@ -166,10 +164,12 @@ class _Rows:
             return ()
         texts = [("question", item.question), ("reference", "\n".join(item.prediction.references))]
         for system, answers in self._study.by_system.items():
-            for answer in answers:
-                if answer.prediction.id == id:
-                    broken = violated_constraint(answer) if code == "constraint_violated" else ""
-                    texts.append((f"{system}: {broken}" if broken else system, answer.prediction.text))
+            own = [answer for answer in answers if answer.prediction.id == id]
+            for run, answer in enumerate(own, start=1):
+                label = f"{system}, run {run}" if len(own) > 1 else system
+                texts.append((label, answer.prediction.text))
+                if code == "constraint_violated":
+                    texts.append((f"{label} breaks", violated_constraint(answer) or "nothing"))
         if code == "no_effect_parameter":
             used = item.prediction.settings or item.columns
             names = (*settings.SAMPLING, *settings.BEAMS, "do_sample", "num_beams")
@@ -185,8 +185,9 @@ class _Rows:
         trained = self._of_source(item.source) if code == "same_group" else self._nearest(item)
         texts = [("asked in the evaluation", item.question)]
         if trained:
-            texts.append((f"training row {trained.id}", trained.question or trained.prompt))
-            texts.append(("its answer", trained.target))
+            texts.append(("training row", trained.id))
+            texts.append(("asked in training", trained.question or trained.prompt))
+            texts.append(("answer in training", trained.target))
         if code == "same_group":
             texts.append(("source of both", item.source or ""))
         return tuple(texts)
@@ -217,13 +218,28 @@ class _Rows:
             if isinstance(value, str) and name != "id"
         ]
         named = {name for name, _ in texts}
-        both = [several for several in judging.TEXT_COLUMNS.values() if not named & set(several)]
-        if both and id in self._study.items:
-            for system, answers in self._study.by_system.items():
-                texts += [
-                    (system, answer.prediction.text) for answer in answers if answer.prediction.id == id
-                ]
+        if not all(named & set(columns) for columns in judging.TEXT_COLUMNS.values()):
+            texts += [part for part in self._item("", id) if part[0] not in named]
         return tuple(texts)
+
+    def _rated(self, id: str) -> Texts:
+        """What people gave the item, one column for each row of it."""
+        texts: dict[str, str] = {}
+        for row in self._ratings.get(id, ()):
+            system = _first_of(row, rating.SYSTEM_COLUMNS)
+            label = f"rating of {system}" if system else "rating"
+            values = [
+                f"{name} {row.values[name]}"
+                for name in rating.VALUE_COLUMNS
+                if row.values.get(name) is not None
+            ]
+            texts[f"{label}, {len(texts) + 1}" if label in texts else label] = ", ".join(values) or "no value"
+        return tuple(texts.items())
+
+
+def _first_of(row: TableRow, names: Sequence[str]) -> str | None:
+    """The first of the columns that holds something."""
+    return next((row.text(name) for name in names if row.values.get(name) not in (None, "")), None)
 
 
 def _places(name: str, content: Any) -> Iterator[tuple[str, str]]:
@@ -241,141 +257,3 @@ def _places(name: str, content: Any) -> Iterator[tuple[str, str]]:
 
 def _short(value: Any) -> str:
     return "…" if isinstance(value, Mapping) else str(value)
-
-
-def _unseen(study: AuditedStudy) -> Iterator[tuple[str, str]]:
-    """Code of each mistake that the study's files cannot show, and why not."""
-    for codes, looks in _NEEDS:
-        why = next((reason for reason in (look(study) for look in looks) if reason), None)
-        if why:
-            yield from ((code, why) for code in codes)
-
-
-Look = Callable[[AuditedStudy], str]
-
-
-def _predictions(study: AuditedStudy) -> str:
-    return "" if study.answers else "no predictions were given"
-
-
-def _training_rows(study: AuditedStudy) -> str:
-    return "" if study.training else "no training rows were given"
-
-
-def _verdict_rows(study: AuditedStudy) -> str:
-    return "" if study.verdicts else "no verdicts were given"
-
-
-def _prompts(study: AuditedStudy) -> str:
-    return "" if any(answer.prompt for answer in study.answers) else "the predictions carry no prompt"
-
-
-def _sources(study: AuditedStudy) -> str:
-    if not any(answer.source for answer in study.answers):
-        return "the predictions do not name their source (source_id)"
-    return (
-        "" if any(row.source_id for row in study.training) else "the training rows do not name their source"
-    )
-
-
-def _two_systems(study: AuditedStudy) -> str:
-    return "" if len(study.systems) > 1 else "it takes the answers of two systems"
-
-
-def _references(study: AuditedStudy) -> str:
-    return "" if _reference_lengths(study) else "the predictions come without references"
-
-
-def _reference_lengths(study: AuditedStudy) -> list[int]:
-    """Words of each item's first reference."""
-    found = [answer.prediction.references for answer in study.items.values()]
-    return [len(references[0].split()) for references in found if references]
-
-
-def _long_references(study: AuditedStudy) -> str:
-    longest = max(_reference_lengths(study), default=0)
-    least = outputs.SHORTEST_COPY
-    return "" if longest >= least else f"no reference has {least} words or more"
-
-
-def _references_for_bleu(study: AuditedStudy) -> str:
-    least = outputs.SHORTEST_BLEU
-    if median(_reference_lengths(study) or [0]) >= least:
-        return ""
-    return f"half of the references have fewer than {least} words, too few for BLEU"
-
-
-def _constraints(study: AuditedStudy) -> str:
-    stated = any(violated_constraint(answer) is not None for answer in study.answers)
-    return "" if stated else "no prompt states a number of sentences or words, or a form, that can be checked"
-
-
-def _repeats(study: AuditedStudy) -> str:
-    runs = Counter((answer.prediction.system, answer.prediction.id) for answer in study.answers)
-    return "" if max(runs.values(), default=0) > 1 else "no system answered an item twice"
-
-
-def _order(study: AuditedStudy) -> str:
-    told = sum(_tells_order(row) for row in study.verdicts)
-    if told >= judging.FEWEST:
-        return ""
-    return f"fewer than {judging.FEWEST} verdicts tell which answer the judge saw first"
-
-
-def _tells_order(row: TableRow) -> bool:
-    named = (row.values.get(name) for name in judging.FIRST_COLUMNS)
-    if any(isinstance(value, str) and 0 < len(value.strip()) < judging.LONGEST_NAME for value in named):
-        return True
-    return any(isinstance(row.values.get(name), str) for name in judging.PROMPT_COLUMNS)
-
-
-def _both_answers(study: AuditedStudy) -> str:
-    answered = [{answer.prediction.id for answer in study.by_system[system]} for system in study.systems[:2]]
-    known = set.intersection(*answered) if len(answered) == 2 else set()
-    told = sum(
-        row.text("id") in known
-        or all(
-            any(isinstance(row.values.get(name), str) for name in names)
-            for names in judging.TEXT_COLUMNS.values()
-        )
-        for row in study.verdicts
-    )
-    if told >= judging.FEWEST:
-        return ""
-    return f"fewer than {judging.FEWEST} verdicts come with both answers"
-
-
-def _decoding(study: AuditedStudy) -> str:
-    names = {*settings.SAMPLING, *settings.BEAMS}
-    in_answers = any(names & set(answer.prediction.settings or answer.columns) for answer in study.answers)
-    in_plan = any(key in names for key, _ in settings_in(study.plan))
-    return "" if in_answers or in_plan else "neither plan nor predictions hold settings of the decoding"
-
-
-def _reported(study: AuditedStudy) -> str:
-    if any(
-        re.match(settings.RESULT, key) and isinstance(value, int | float)
-        for key, value in settings_in(study.plan)
-    ):
-        return ""
-    return "no reported numbers were given (they may stand in the plan)"
-
-
-_NEEDS: tuple[tuple[tuple[str, ...], tuple[Look, ...]], ...] = (
-    (("eval_in_train", "near_duplicate_in_train"), (_predictions, _training_rows, _prompts)),
-    (("same_group",), (_predictions, _training_rows, _sources)),
-    (("verbatim_reference",), (_predictions, _references, _long_references)),
-    (("empty_outputs",), (_predictions,)),
-    (("different_items",), (_predictions, _two_systems)),
-    (("constraint_violated",), (_predictions, _constraints)),
-    (("rerun_differs",), (_predictions, _repeats)),
-    (("weak_baseline",), (_predictions, _two_systems, _references)),
-    (("definition_dependent",), (_predictions, _references, _references_for_bleu)),
-    (("dropped_verdicts", "label_reveals_condition"), (_verdict_rows,)),
-    (("fixed_order",), (_verdict_rows, _order)),
-    (("length_bias",), (_verdict_rows, _both_answers)),
-    (("no_effect_parameter",), (_decoding,)),
-    (("missing_interval",), (_reported,)),
-    (("refusals_in_training", "truncated_targets"), (_training_rows,)),
-)
-"""Codes, and what has to be there for them to be looked for; a look gives the reason when it is not."""

@@ -339,7 +339,7 @@ STEPS: tuple[Step, ...] = (
         "report",
         (*_READ, *_SYNTHESIZED, *_PREPARED, "train/log.json", *_GENERATED, "score/scores.jsonl", *_COMPARED),
         ("report/report.html", "report/report.md", "report/metrics.csv"),
-        ("report", "audit", "evidence.py"),
+        ("report", "audit", "evidence.py", "unseen.py"),
         _report,
     ),
 )

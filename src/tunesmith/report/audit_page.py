@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.report.checklist import told_by_checks
-from tunesmith.report.findings import MISTAKES, SEVERITY_MEANING, Audit, AuditFinding
+from tunesmith.report.findings import MISTAKES, SEVERITY_MEANING, Audit, AuditFinding, EvidenceRow
 from tunesmith.report.rendering import own_file, render
 from tunesmith.report.section import Section
 from tunesmith.report.study import Study
@@ -78,6 +78,7 @@ def _all_shown(findings: Sequence[AuditFinding], *, is_open: bool) -> list[dict[
 def _shown(finding: AuditFinding) -> dict[str, Any]:
     title, meaning = MISTAKES[finding.code]
     rest = finding.evidence[len(finding.rows) :]
+    labels = list(dict.fromkeys(label for row in finding.rows for label, _ in row.texts))
     return {
         "code": finding.code,
         "severity": finding.severity,
@@ -85,15 +86,19 @@ def _shown(finding: AuditFinding) -> dict[str, Any]:
         "meaning": meaning,
         "size": f"{count(finding.count)} of {count(finding.n)}",
         "effect": finding.effect,
-        "rows": [
-            {"id": row.id, "texts": [(label, shortened(text, TEXT_LETTERS)) for label, text in row.texts]}
-            for row in finding.rows
-        ],
+        "labels": labels,
+        "rows": [{"id": row.id, "cells": _cells(row, labels)} for row in finding.rows],
         "n_evidence": len(finding.evidence),
         "rest": rest[:IDS_LISTED],
         "n_rest": len(rest),
         "n_unlisted": max(0, len(rest) - IDS_LISTED),
     }
+
+
+def _cells(row: EvidenceRow, labels: Sequence[str]) -> list[tuple[str, str | None]]:
+    """The row's texts under the labels of the table, cut at a length; `None` where the row has none."""
+    texts = dict(row.texts)
+    return [(label, shortened(texts[label], TEXT_LETTERS) if label in texts else None) for label in labels]
 
 
 def _meanings(findings: Sequence[AuditFinding]) -> list[tuple[str, str]]:

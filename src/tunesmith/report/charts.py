@@ -30,6 +30,7 @@ PAIRED_LINES_UP_TO = 200
 _INK, _MUTED, _RULE, _BAND, _PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
 _SYSTEM_COLOURS = ("#060606", "#070707", "#080808", "#090909", "#0a0a0a")
 _BETTER, _WORSE = "#0b0b0b", "#0c0c0c"
+_STRIPES = ("", "////", "....", "xxxx", "----")
 _VARIABLES = {
     _INK: "--ink",
     _MUTED: "--muted",
@@ -273,7 +274,9 @@ def _boxes(values: Mapping[str, Mapping[str, float]], higher_is_better: bool) ->
         capprops={"color": _MUTED},
     )
     for index, box in enumerate(parts["boxes"]):
-        box.set(facecolor=_colour(index), edgecolor=_colour(index), alpha=0.78)
+        # The stripes tell the systems apart where colours do not: on paper, and to eyes that see few of them.
+        stripes = _STRIPES[min(index, len(_STRIPES) - 1)]
+        box.set(facecolor=_colour(index), edgecolor=_PAPER, alpha=0.78, hatch=stripes)
     axes.set_xlim(-0.4, len(names) - 0.6)
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", colors=_INK, length=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.report import validity
-from tunesmith.report.findings import Audit, AuditFinding
+from tunesmith.report.findings import AuditFinding
 from tunesmith.report.study import Study
 from tunesmith.report.validity import Check
 
@@ -20,10 +20,14 @@ _CHECK_OF_FINDING = {
 _SAYS_MORE = (validity.SOURCES, validity.ITEMS, validity.EMPTY, validity.EQUAL)
 """Checks that count what the finding counts too: the finding's words, which give the effect as well, stand instead."""
 
+_WORDS_OF_THE_PASSAGE = (
+    "The passage was shown with the question: an answer in its words can be right without being learnt."
+)
+
 
 def checklist(study: Study) -> list[Check]:
     """The checks, each with the findings on its matter; the worst first."""
-    return validity.worst_first([_with_findings(check, study.audit) for check in validity.checks(study)])
+    return validity.worst_first([_with_findings(check, study) for check in validity.checks(study)])
 
 
 def told_by_checks(study: Study) -> list[AuditFinding]:
@@ -34,14 +38,16 @@ def told_by_checks(study: Study) -> list[AuditFinding]:
     return [item for item in study.audit.findings if _CHECK_OF_FINDING.get(item.code) in titles]
 
 
-def _with_findings(check: Check, audit: Audit | None) -> Check:
+def _with_findings(check: Check, study: Study) -> Check:
     """The check with the words of the findings on its matter, and at least as bad as they are."""
-    findings = audit.findings if audit else ()
+    findings = study.audit.findings if study.audit else ()
     ours = [item for item in findings if _CHECK_OF_FINDING.get(item.code) == check.title]
     if not ours:
         return check
     told = [f"{item.effect.rstrip('.')}." for item in ours]
     detail = " ".join(told if check.title in _SAYS_MORE else [check.detail, *told])
+    if check.title == validity.EQUAL and study.context == "passage":
+        return Check("look", check.title, f"{detail} {_WORDS_OF_THE_PASSAGE}")
     severities = {item.severity for item in ours}
     if "high" in severities or check.outcome == "problem":
         return Check("problem", check.title, detail)

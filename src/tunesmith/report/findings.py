@@ -100,7 +100,7 @@ class EvidenceRow:
 
     id: str
     texts: tuple[tuple[str, str], ...]
-    """(what it is, the text), to be set side by side."""
+    """(what it is, the text), to be set side by side; no label comes twice."""
 
 
 @dataclass(frozen=True, slots=True)
