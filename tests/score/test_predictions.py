@@ -91,7 +91,7 @@ def test_lm_eval_tasks_without_answers(tmp_path: Path, answers: list[Any]) -> No
         read_predictions(written(tmp_path, [likelihoods]))
 
 
-@pytest.mark.parametrize("answers", [["42"], [["42", "43"]], [["42"]]])
+@pytest.mark.parametrize("answers", [["42"], [["42", "43"]], [["42"]], [["42", "True"]]])
 def test_of_several_answers_to_an_lm_eval_request_the_first_counts(
     tmp_path: Path, answers: list[Any]
 ) -> None:
