@@ -140,7 +140,7 @@ def samples() -> dict[str, Document]:
 
 
 def test_every_sample_document_is_read(samples: dict[str, Document]) -> None:
-    assert len(samples) == 16
+    assert len(samples) == 24
     assert {Path(name).suffix for name in samples} == {".md", ".txt", ".html", ".pdf"}
     for name, document in samples.items():
         assert 450 <= len(re.findall(r"\w+", document.text)) <= 850, name
