@@ -89,6 +89,11 @@ def test_a_text_that_spells_a_control_token_does_not_become_one(tiny: Path) -> N
     assert model.negative_log_likelihoods(["<|end|>"])["<|end|>"][1] > 1
 
 
+def test_half_an_emoji_is_measured_like_any_text(tiny: Path) -> None:
+    found = TextModel(str(tiny), batch_size=1).negative_log_likelihoods(["heat \ud83d"])
+    assert found["heat \ud83d"][1] > 1
+
+
 def test_without_a_begin_token_the_first_token_is_not_measured(tiny: Path) -> None:
     model = TextModel(str(tiny), batch_size=1)
     model.begin = None

@@ -115,7 +115,9 @@ class TextModel:
         }
 
     def _windows(self, index: int, text: str) -> list[_Window]:
-        # a text that spells a control token must not become one
+        # half of a surrogate pair, as a cut-off answer may end in, is no text to a tokenizer
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        # and a text that spells a control token must not become one
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
         ids = (*(() if self.begin is None else (self.begin,)), *encoded["input_ids"])
         windows, measured_to = [], 1
