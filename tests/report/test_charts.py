@@ -111,3 +111,10 @@ def test_a_plot_has_the_colours_of_the_page_and_none_of_its_own() -> None:
     assert "var(--system-0)" in svg
     assert "var(--system-1)" in svg
     assert re.findall(r"(?:fill|stroke): #\w+", svg) == []
+
+
+def test_the_second_box_is_striped_so_that_grey_paper_tells_the_systems_apart() -> None:
+    values = {"base": {"a": 0.1, "b": 0.4, "c": 0.6}, "tuned": {"a": 0.2, "b": 0.5, "c": 0.9}}
+    svg = str(charts.box_chart("m", values, higher_is_better=True))
+    (pattern,) = re.findall(r'<pattern id="([^"]+)"', svg)
+    assert svg.count(f"url(#{pattern})") == 1

@@ -488,3 +488,14 @@ def test_a_minimal_pair_without_rows_or_training() -> None:
     assert len(articles) == 3
     assert not [article for article in articles if article.all("details", class_="passage")]
     assert "have not been compared yet" in section(page, "verdict").text()
+
+
+def test_the_built_in_teacher_is_named_in_words(study: Study) -> None:
+    ours = replace(study, teacher="builtin", plan={})
+    page = read_page(render_report(ours))
+    for place in ("verdict", "validity", "data"):
+        assert "by the built-in rules (no model)" in section(page, place).text()
+    assert "by the built-in rules (no model)" in page.all("p", class_="about")[0].text()
+    assert "by the built-in rules (no model);" in summary_markdown(ours)
+    other = read_page(render_report(replace(study, teacher="a teacher")))
+    assert "written by “a teacher” from" in section(other, "validity").text()
