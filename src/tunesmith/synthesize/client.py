@@ -106,6 +106,8 @@ class Client:
     model: str
     journal: Journal
     key: str | None = field(repr=False)
+    option: str = "synthesize.teacher"
+    """Where a plan says how to reach the server; messages name it."""
     is_closing: bool = field(init=False, default=False)
     fatal: TunesmithError | None = field(init=False, default=None)
     """What every further request would meet as well."""
@@ -144,7 +146,7 @@ class Client:
                 self.journal.put(name, self.options.url, body, reply)
                 return reply
             if status in _STOPS:
-                self.fatal = _stop(status, text, self.options, self.model)
+                self.fatal = self._stop(status, text)
                 raise self.fatal
             if status in _REJECTS:
                 if (other := self._other_format(asked)) is not None:
@@ -211,7 +213,7 @@ class Client:
         if most is not None and self._sent >= most:
             self.fatal = TunesmithError(
                 f"the limit of {most} requests is reached",
-                where="synthesize.teacher.max_requests",
+                where=f"{self.option}.max_requests",
                 do="raise the limit and run again: the replies so far are kept and not asked for again",
             )
             raise self.fatal
@@ -240,11 +242,11 @@ class Client:
                 self._session = self._open()
             async with self._session.get(f"{self.options.url}/models") as response:
                 if response.status in _STOPS - {404}:
-                    raise _stop(response.status, await response.text(), self.options, self.model)
+                    raise self._stop(response.status, await response.text())
                 listed = await response.json(content_type=None)
             return [str(entry["id"]) for entry in listed["data"]]
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise unreachable(self.options, f"{type(error).__name__}: {error}") from error
+            raise self.unreachable(f"{type(error).__name__}: {error}") from error
         except (ValueError, KeyError, TypeError):
             return []
 
@@ -252,13 +254,33 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
+    def unreachable(self, reason: str) -> MissingError:
+        return MissingError(
+            f"the server does not answer ({reason})",
+            where=self.options.url,
+            do=f"start it, or mend {self.option}.url",
+        )
 
-def unreachable(options: TeacherOptions, reason: str) -> MissingError:
-    return MissingError(
-        f"the teacher's server does not answer ({reason})",
-        where=options.url,
-        do="start it, or mend synthesize.teacher.url",
-    )
+    def _stop(self, status: int, text: str) -> TunesmithError:
+        """The error for a status that every further request would meet too."""
+        said = f"HTTP {status}: {_shown(text)}"
+        url, variable = self.options.url, self.options.api_key_env
+        if status == 404:
+            return MissingError(
+                f"the server has no model {self.model!r}, or no /chat/completions at this address ({said})",
+                where=url,
+                do=f"mend {self.option}.model or {self.option}.url",
+            )
+        if status == 402:
+            return TunesmithError(
+                f"the server wants payment ({said})", where=url, do="top up the account, then run again"
+            )
+        named = f"the key in {variable}" if variable else "a request without a key"
+        return MissingError(
+            f"the server does not accept {named} ({said})",
+            where=url,
+            do=f"set {self.option}.api_key_env to the name of an environment variable that holds a valid key",
+        )
 
 
 def _wanted(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,26 +309,6 @@ def _envelope(text: str) -> Reply | None:
         choice.get("finish_reason"),
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
-    )
-
-
-def _stop(status: int, text: str, options: TeacherOptions, model: str) -> TunesmithError:
-    said = f"HTTP {status}: {_shown(text)}"
-    if status == 404:
-        return MissingError(
-            f"the server has no model {model!r}, or no /chat/completions at this address ({said})",
-            where=options.url,
-            do="mend synthesize.teacher.model or synthesize.teacher.url",
-        )
-    if status == 402:
-        return TunesmithError(
-            f"the server wants payment ({said})", where=options.url, do="top up the account, then run again"
-        )
-    named = f"the key in {options.api_key_env}" if options.api_key_env else "a request without a key"
-    return MissingError(
-        f"the server does not accept {named} ({said})",
-        where=options.url,
-        do="set synthesize.teacher.api_key_env to the name of an environment variable that holds a valid key",
     )
 
 

@@ -10,16 +10,16 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tunesmith.errors import MissingError, TunesmithError
 from tunesmith.records import Chunk, Example, Kind, Refused, content_id
-from tunesmith.synthesize.client import Client, Unanswered, unreachable
+from tunesmith.synthesize.client import Client, Unanswered
 from tunesmith.synthesize.journal import Journal, Reply, Usage, request_key
 from tunesmith.synthesize.options import SynthesizeOptions, TeacherOptions
 from tunesmith.synthesize.prompts import Prompt, open_prompt
@@ -37,6 +37,10 @@ class Item:
     kind: Kind
     body: Mapping[str, Any]
     key: str
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return SCHEMAS[self.kind]
 
 
 class EndpointTeacher:
@@ -62,47 +66,12 @@ class EndpointTeacher:
 
     def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
         """Raises `MissingError` or `TunesmithError` for what stops the whole run."""
-        with _Loop() as loop:
-            journal = Journal(self._journal)
-            client = Client(self._options, self._options.model or "", journal, self._key)
-            try:
-                if self._options.model is None:
-                    client.model = self._only_model(loop.run(client.served_models()))
-                yield from self._ordered(loop, client, self._items(chunks, client.model, options))
-            finally:
-                loop.run(client.close())
-                journal.close()
-
-    def _ordered(self, loop: _Loop, client: Client, items: Iterator[Item]) -> Iterator[Example | Refused]:
-        """Sends ahead of what is read, by a window that lets others pass a request that waits."""
         window = max(64, 16 * self._options.concurrency)
-        pending: deque[tuple[Item, Future[Reply | Unanswered]]] = deque()
-        n_answered = 0
-        try:
-            for item in items:
-                pending.append((item, loop.start(client.ask(item.key, item.body, SCHEMAS[item.kind]))))
-                while pending and (len(pending) >= window or pending[0][1].done()):
-                    n_answered += self._check_alive(pending[0][1].result(), n_answered)
-                    yield from read_item(*_popped(pending), client.model)
-            while pending:
-                n_answered += self._check_alive(pending[0][1].result(), n_answered)
-                yield from read_item(*_popped(pending), client.model)
-        except TunesmithError:
-            loop.cancel([future for _, future in pending])
-            raise
-        except (KeyboardInterrupt, GeneratorExit):
-            # What the server works on already is paid for: wait for it, but let nothing else out.
-            client.close_gate()
-            loop.settle([future for _, future in pending])
-            raise
-
-    def _check_alive(self, reply: Reply | Unanswered, n_answered: int) -> int:
-        """1 for an answer. A server that never answered stops the run at its first unanswered request."""
-        if isinstance(reply, Unanswered):
-            if n_answered == 0:
-                raise unreachable(self._options, reply.reason)
-            return 0
-        return 1
+        with connected(self._options, self._journal, self._key) as connection:
+            model = connection.client.model
+            with closing(connection.ordered(self._items(chunks, model, options), window)) as replies:
+                for item, reply in replies:
+                    yield from read_item(item, reply, model)
 
     def _items(self, chunks: Iterable[Chunk], model: str, options: SynthesizeOptions) -> Iterator[Item]:
         for chunk in chunks:
@@ -117,21 +86,6 @@ class EndpointTeacher:
                 if self._options.seed is not None:
                     body["seed"] = self._options.seed
                 yield Item(chunk, kind, body, request_key(self._options.url, body))
-
-    def _only_model(self, served: list[str]) -> str:
-        if len(served) == 1:
-            return served[0]
-        offers = f"it serves {', '.join(sorted(served)[:8])}" if served else "it does not say which it serves"
-        raise MissingError(
-            f"which model of the teacher's server is meant? {offers}",
-            where=self._options.url,
-            do="write synthesize.teacher: {url: …, model: NAME}",
-        )
-
-
-def _popped(pending: deque[tuple[Item, Future[Reply | Unanswered]]]) -> tuple[Item, Reply | Unanswered]:
-    item, future = pending.popleft()
-    return item, future.result()
 
 
 def read_item(item: Item, reply: Reply | Unanswered, model: str) -> Iterator[Example | Refused]:
@@ -191,6 +145,120 @@ def _refused(item: Item, check: str, reason: str, raw: str | None) -> Refused:
     )
 
 
+class Sendable(Protocol):
+    """What `Connection` sends: the body, the JSON schema of its reply, and the request's key in the journal."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def body(self) -> Mapping[str, Any]: ...
+    @property
+    def schema(self) -> Mapping[str, Any]: ...
+
+
+Sent = TypeVar("Sent", bound=Sendable)
+
+
+class Connection:
+    """A client on its running loop. `connected` makes one."""
+
+    def __init__(self, loop: _Loop, client: Client) -> None:
+        self._loop = loop
+        self._started: list[deque[Any]] = []
+        self.client = client
+
+    def ordered(self, items: Iterable[Sent], window: int) -> Generator[tuple[Sent, Reply | Unanswered]]:
+        """Each item with its reply, in order.
+
+        Args:
+            items: drawn ahead of what is read, so that others can pass a request that waits.
+            window: most items drawn ahead.
+
+        Raises:
+            MissingError: the first request had no reply after all tries.
+            TunesmithError: what else every further request would meet.
+        """
+        pending: deque[tuple[Sent, Future[Reply | Unanswered]]] = deque()
+        self._started.append(pending)
+        n_answered = 0
+        try:
+            for item in items:
+                pending.append((item, self._loop.start(self.client.ask(item.key, item.body, item.schema))))
+                while pending and (len(pending) >= window or pending[0][1].done()):
+                    n_answered += self._check_alive(pending[0][1].result(), n_answered)
+                    yield _popped(pending)
+            while pending:
+                n_answered += self._check_alive(pending[0][1].result(), n_answered)
+                yield _popped(pending)
+        except TunesmithError:
+            self._loop.cancel([future for _, future in pending])
+            raise
+        except (KeyboardInterrupt, GeneratorExit):
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Waits for what the server works on already, because it is paid for, but lets nothing else out."""
+        self.client.close_gate()
+        self._loop.settle([future for pending in self._started for _, future in pending])
+
+    def _check_alive(self, reply: Reply | Unanswered, n_answered: int) -> int:
+        """1 for an answer. A server that never answered stops the run at its first unanswered request."""
+        if isinstance(reply, Unanswered):
+            if n_answered == 0:
+                raise self.client.unreachable(reply.reason)
+            return 0
+        return 1
+
+
+def _popped(pending: deque[tuple[Sent, Future[Reply | Unanswered]]]) -> tuple[Sent, Reply | Unanswered]:
+    item, future = pending.popleft()
+    return item, future.result()
+
+
+@contextmanager
+def connected(
+    options: TeacherOptions, journal: Path, key: str | None, option: str = "synthesize.teacher"
+) -> Iterator[Connection]:
+    """A connection to the server, with the only model that it serves where the options name none.
+
+    Args:
+        options: how to reach it.
+        journal: file of the replies; what is in it is not asked again.
+        key: of the server.
+        option: where a plan says how to reach the server; messages name it.
+
+    Raises:
+        MissingError: no model is named and the server does not serve exactly one, or it does not answer.
+    """
+    with _Loop() as loop:
+        kept = Journal(journal)
+        client = Client(options, options.model or "", kept, key, option)
+        try:
+            if options.model is None:
+                client.model = _only_model(loop.run(client.served_models()), options.url, option)
+            connection = Connection(loop, client)
+            try:
+                yield connection
+            finally:
+                # whoever read the replies may have stopped early, and may hold them still
+                connection.end()
+        finally:
+            loop.run(client.close())
+            kept.close()
+
+
+def _only_model(served: list[str], url: str, option: str) -> str:
+    if len(served) == 1:
+        return served[0]
+    offers = f"it serves {', '.join(sorted(served)[:8])}" if served else "it does not say which it serves"
+    raise MissingError(
+        f"which model of the server is meant? {offers}",
+        where=url,
+        do=f"write {option}: {{url: …, model: NAME}}",
+    )
+
+
 class _Loop:
     """An event loop in a thread of its own, for the time of a `with` block."""
 
@@ -231,13 +299,19 @@ async def _pause() -> None:
 
 def open_endpoint_teacher(options: TeacherOptions, journal: Path, prompt: Path | None) -> EndpointTeacher:
     """Raises `MissingError` when the key or the prompt file is not there, `InputError` when the prompt is no good."""
-    key = None
-    if options.api_key_env is not None:
-        key = os.environ.get(options.api_key_env, "").strip() or None
-        if key is None:
-            raise MissingError(
-                f"the environment variable {options.api_key_env} is not set",
-                where="synthesize.teacher.api_key_env",
-                do=f"export {options.api_key_env}=… and run again",
-            )
+    key = read_key(options.api_key_env)
     return EndpointTeacher(options, journal, key, {kind: open_prompt(kind, prompt) for kind in KINDS})
+
+
+def read_key(variable: str | None, option: str = "synthesize.teacher") -> str | None:
+    """The key that the environment variable holds. Raises `MissingError` when it holds none."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip() or None
+    if key is None:
+        raise MissingError(
+            f"the environment variable {variable} is not set",
+            where=f"{option}.api_key_env",
+            do=f"export {variable}=… and run again",
+        )
+    return key
