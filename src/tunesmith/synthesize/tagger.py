@@ -289,6 +289,7 @@ def _look_round(words: list[Word], lexicon: Lexicon) -> list[Word]:
             tag = "VBN"
         elif (
             tag in {"VB", "VBP"}
+            and lower not in CLOSED
             and before is not None
             and before.tag in {"JJ", "CD", "NN", "IN"}
             and lexicon.tag(lower + "s") == "NNS"
@@ -365,8 +366,11 @@ def _is_noun_after_to(done: list[Word], after: Word | None) -> bool:
 def _with_verb(word: Word, lexicon: Lexicon) -> Word:
     """Adds the finite verb that the word may be."""
     lower = word.lower
-    if word.tag == "MD" or lower in BE | HAVE | DO:
-        return replace(word, verb=word.tag, is_sure=True)
+    if word.tag == "MD":
+        return replace(word, verb="MD", is_sure=True)
+    if lower in BE | HAVE | DO:
+        # From the table of closed classes, as a neighbour may have changed the tag: `has had`.
+        return word if word.tag == "VBN" else replace(word, verb=CLOSED[lower], is_sure=True)
     if (
         (not lower.isalpha() and "-" not in lower)
         or (word.text[0].isupper() and word.start > 0)
