@@ -30,6 +30,8 @@ PLAIN_WIDTH = 110
 """Columns of what is written to a file or a pipe."""
 LINE_EVERY_S = 15.0
 """How often a log that is not a terminal hears of progress."""
+SHOWN_CHARACTERS = 200
+"""Of a judge's reply that could not be read."""
 
 
 class StageDisplay(Watcher):
@@ -101,7 +103,10 @@ def show_result(folder: Path) -> None:
 def comparison_table(comparisons: list[Comparison]) -> Table:
     """The verdict table; ↓ marks metrics of which less is better, * the one named before the run."""
     first = comparisons[0]
-    table = Table(caption=f"{first.n} items in {first.n_sources} documents", caption_justify="left")
+    table = Table(
+        caption=f"{first.n} items in {first.n_sources} document{'' if first.n_sources == 1 else 's'}",
+        caption_justify="left",
+    )
     table.add_column("metric", no_wrap=True)
     for heading in (first.base, first.tuned, "difference", "95 % interval", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -192,6 +197,41 @@ def show_tally(found: dict[str, Any]) -> None:
             f" exact McNemar p = {number(test['p'])}, {test['n']} items",
             soft_wrap=True,
         )
+
+
+def show_cost(cost: dict[str, Any], judge: str) -> None:
+    """What a judge will be asked, on standard error before it is; nothing where nobody is asked."""
+    if cost["requests"]:
+        most = cost["most_requests"]
+        further = f", at most {most:,} with further votes" if most > cost["requests"] else ""
+        Console(stderr=True, highlight=False).print(
+            f"Asking {judge}: {cost['requests']:,} requests{further}, {cost['prompt_characters']:,} characters;"
+            " replies in the journal are not asked for again",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def show_judged(found: dict[str, Any]) -> None:
+    """What `tunesmith judge` prints for people: the result, what qualifies it, and what could not be read."""
+    console = _plain_console()
+    console.print(f"{found['judge']}: {found['base']} against {found['tuned']}", soft_wrap=True, markup=False)
+    table = Table("", "")
+    table.add_row("items", str(found["n"]))
+    table.add_row("won / tied / lost", f"{found['wins']} / {found['ties']} / {found['losses']}")
+    table.add_row("without a verdict", str(found["unparsed"]))
+    table.add_row("net win rate", _with_interval(found["net_win_rate"]))
+    table.add_row("at equal length", _with_interval(found["length_controlled"]))
+    if found["flip_rate"]["n"]:
+        table.add_row("verdict changed with the order", _with_interval(found["flip_rate"]))
+        table.add_row("chose the answer shown first", _with_interval(found["first_position"]))
+    console.print(table)
+    console.print(found["words"], soft_wrap=True, markup=False)
+    for note in (*found["length_controlled"]["notes"], *found["warnings"]):
+        console.print(f"Note: {note}", soft_wrap=True, markup=False)
+    for reply in found["unparsed_replies"]:
+        said = " ".join(reply["text"].split())[:SHOWN_CHARACTERS]
+        console.print(f"item {reply['id']}, {reply['status']}: {said!r}", soft_wrap=True, markup=False)
 
 
 def _with_interval(part: dict[str, Any]) -> str:

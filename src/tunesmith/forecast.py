@@ -227,7 +227,7 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
         case "synthesize":
             return f"{count(sizes.passages, 'passages')}, {count(sizes.passage_tokens, 'tokens')}"
         case "prepare":
-            return count(sizes.examples, "examples")
+            return count(sizes.examples, "examples, roughly")
         case "train":
             model = f"{weights / 1e6:.0f} M weights" if weights else "weights not counted"
             return f"{count(sizes.train_tokens, 'tokens an epoch')}, {model}"

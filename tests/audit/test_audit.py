@@ -489,3 +489,14 @@ class TestMistakes:
         (tmp_path / "q.yaml").write_text("a: [1\n")
         with pytest.raises(InputError, match="this is not YAML or JSON"):
             audit_files(plan=tmp_path / "q.yaml")
+
+
+def test_a_quote_from_the_prompt_is_no_sign_of_memory() -> None:
+    from tunesmith.audit.outputs import _is_copy
+    from tunesmith.records import Prediction
+
+    answer = "A thermistor is a resistor whose resistance changes with temperature."
+    shown = Prediction("1", "d", "tuned", f"Passage:\nBefore.  {answer} After.", answer, (answer,), "ok")
+    unseen = Prediction("1", "d", "tuned", "What is a thermistor?", answer, (answer,), "ok")
+    assert not _is_copy(shown)
+    assert _is_copy(unseen)

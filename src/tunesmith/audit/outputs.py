@@ -70,6 +70,7 @@ def _different_items(study: AuditedStudy) -> Iterator[Finding]:
 
 
 def _verbatim(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
+    """Answers that equal a reference of some length, where the prompt does not show it."""
     long = [a for a in answers if any(len(r.split()) >= SHORTEST_COPY for r in a.prediction.references)]
     copied = [a.prediction.id for a in long if _is_copy(a.prediction)]
     if copied:
@@ -90,8 +91,13 @@ def _verbatim(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> It
 
 
 def _is_copy(one: Prediction) -> bool:
+    """Whether the answer is a longer reference to the letter, and cannot have been quoted from its own prompt."""
     words = one.text.split()
-    return len(words) >= SHORTEST_COPY and any(words == reference.split() for reference in one.references)
+    if len(words) < SHORTEST_COPY or all(words != reference.split() for reference in one.references):
+        return False
+    # In open book the reference often stands in the passage: then quoting it is the task, not a sign of memory.
+    prompt = " ".join(one.prompt.split()).casefold()
+    return " ".join(words).rstrip(".").casefold() not in prompt
 
 
 def _empty(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
