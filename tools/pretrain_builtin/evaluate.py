@@ -27,6 +27,7 @@ from tunesmith.prepare.prompts import student_prompt
 
 Question = dict[str, Any]
 WINDOW, STRIDE = 768, 512
+BATCH = 4
 
 SAMPLES = (
     (
@@ -133,7 +134,7 @@ def first_sentence_f1(rows: list[Question]) -> float:
 
 
 def tune(folder: Path, tokenizer: Any, rows: list[Question], steps: int, seed: int) -> tuple[Any, float]:
-    """LoRA of rank 16 on all linear layers, batch 8, loss on the answer only."""
+    """LoRA of rank 16 on all linear layers, batches of 4, loss on the answer only."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
@@ -148,13 +149,13 @@ def tune(folder: Path, tokenizer: Any, rows: list[Question], steps: int, seed: i
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 20) * (1 - step / steps)
-        if len(pool) < 8:
+        if len(pool) < BATCH:
             pool += generator.sample(rows, len(rows))
-        examples, pool = pool[:8], pool[8:]
+        examples, pool = pool[:BATCH], pool[BATCH:]
         prompts = [tokenizer(rendered(tokenizer, row))["input_ids"] for row in examples]
         ends = [tokenizer(row["answers"][0] + "<|end|>")["input_ids"] for row in examples]
         longest = max(len(prompt) + len(end) for prompt, end in zip(prompts, ends, strict=True))
-        ids, labels = torch.zeros(8, longest, dtype=torch.long), torch.full((8, longest), -100)
+        ids, labels = torch.zeros(BATCH, longest, dtype=torch.long), torch.full((BATCH, longest), -100)
         for place, (prompt, end) in enumerate(zip(prompts, ends, strict=True)):
             whole = torch.tensor(prompt + end)
             ids[place, : len(whole)] = whole
@@ -235,6 +236,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, help="for the loss against n-grams")
     parser.add_argument("--xquad", type=Path, help="xquad_en.jsonl, for evaluation only")
+    parser.add_argument(
+        "--only-xquad", action="store_true", help="leave the questions on held-out modules out"
+    )
     parser.add_argument("--work", type=Path, default=Path("build/pretrain_builtin"))
     parser.add_argument("--output", default="evaluation.json", help="file in --work")
     parser.add_argument(
@@ -258,7 +262,7 @@ def main() -> None:
     if options.corpus:
         record(language(model, tokenizer, options.corpus, options.work, options.tokens))
     sets: dict[str, list[Question]] = {}
-    if options.questions:
+    if options.questions and not options.only_xquad:
         sets["held-out modules"] = read_questions(options.work / "heldout_questions.jsonl")
     if options.questions and options.xquad:
         sets["XQuAD (English)"] = read_questions(options.xquad)
