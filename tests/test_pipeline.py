@@ -230,7 +230,8 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(root: Path) -> None:
     process = start(root)
     interrupt_when(process, root / "runs/tiny/synthesize/stage.json", signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # A shell shows 130 for both: Python ends by the signal itself when it came in the middle of an import's exec().
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
 

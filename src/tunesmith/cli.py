@@ -49,6 +49,16 @@ ColumnsOption = Annotated[
         "--columns", metavar="NAME=COLUMN", help="What a column is called in the file; may be repeated."
     ),
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", metavar="LIST", help="Labels of accuracy, f1, … [default: the references' texts]."
+    ),
+]
+FluencyOption = Annotated[
+    str | None,
+    typer.Option("--fluency-model", metavar="NAME", help="Model of fluency: a folder or hub name."),
+]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")]
 
 
@@ -153,6 +163,8 @@ def score(
         list[Path], typer.Argument(metavar="FILE...", help="Predictions: JSONL, JSON, CSV, TSV, Parquet.")
     ],
     metrics: MetricsOption = None,
+    labels: LabelsOption = None,
+    fluency_model: FluencyOption = None,
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -163,7 +175,7 @@ def score(
     from tunesmith import display
     from tunesmith.evaluation import score_files
 
-    found = score_files(files, _score_options(metrics), columns=_columns(columns))
+    found = score_files(files, _score_options(metrics, labels, fluency_model), columns=_columns(columns))
     _print_json(found) if as_json else display.show_scores(found)
 
 
@@ -178,6 +190,8 @@ def compare(
             "--primary", metavar="METRIC", help="The metric that decides [default: none, all are corrected]."
         ),
     ] = None,
+    labels: LabelsOption = None,
+    fluency_model: FluencyOption = None,
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -190,8 +204,50 @@ def compare(
     from tunesmith.evaluation import compare_files
 
     options = CompareOptions(primary=primary)
-    found = compare_files(base, tuned, _score_options(metrics), options, columns=_columns(columns))
+    scoring = _score_options(metrics, labels, fluency_model)
+    found = compare_files(base, tuned, scoring, options, columns=_columns(columns))
     _print_json(found) if as_json else display.show_comparisons(found)
+
+
+@app.command()
+def judge(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The base's predictions.")],
+    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The tuned model's, for the same ids.")],
+    judge: Annotated[
+        str, typer.Option("--judge", metavar="WHO", help="builtin, ollama/NAME, or a server's address.")
+    ] = "builtin",
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Which model of the server.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", metavar="NAME", help="Environment variable with the key.")
+    ] = None,
+    votes: Annotated[
+        int, typer.Option("--votes", help="Further votes where the order decided; an odd number.")
+    ] = 1,
+    journal: Annotated[
+        Path, typer.Option("--journal", metavar="FILE", help="Keeps a server's replies: asked once for good.")
+    ] = Path("judge.sqlite"),
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a judge say which answers are better, blind and in both orders: wins, rates, and reasons for doubt.
+
+    Example: tunesmith judge base.jsonl tuned.jsonl --judge http://127.0.0.1:8000/v1 --votes 3
+    """
+    from tunesmith import display
+    from tunesmith.judging import judge_files
+
+    options = _judge_options(judge, model, api_key_env, votes)
+    found = judge_files(
+        base,
+        tuned,
+        options,
+        journal=journal,
+        columns=_columns(columns),
+        announce=lambda cost: display.show_cost(cost, options.judge_name),
+    )
+    _print_json(found) if as_json else display.show_judged(found)
 
 
 @app.command()
@@ -338,7 +394,7 @@ def _check_page(page: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-def _score_options(metrics: str | None) -> Any:
+def _score_options(metrics: str | None, labels: str | None, fluency_model: str | None) -> Any:
     from pydantic import ValidationError
 
     from tunesmith.score.stage import ScoreOptions
@@ -346,10 +402,36 @@ def _score_options(metrics: str | None) -> Any:
     if metrics is None:
         # Perplexity needs the model; texts made elsewhere seldom bring it along.
         metrics = ",".join(name for name in ScoreOptions().metrics if name != "perplexity")
+    given = {"labels": labels, "fluency_model": fluency_model}
     try:
-        return ScoreOptions(metrics=metrics)
+        return ScoreOptions.model_validate(
+            {"metrics": metrics} | {name: value for name, value in given.items() if value is not None}
+        )
     except ValidationError as error:
-        raise InputError(error.errors()[0]["msg"], where="--metrics") from None
+        option = str(error.errors()[0]["loc"][0]).replace("_", "-")
+        raise InputError(error.errors()[0]["msg"], where=f"--{option}") from None
+
+
+def _judge_options(judge: str, model: str | None, api_key_env: str | None, votes: int) -> Any:
+    from pydantic import ValidationError
+
+    from tunesmith.score.judge import JudgeOptions
+
+    server = {"model": model, "api_key_env": api_key_env}
+    given = {name: value for name, value in server.items() if value is not None}
+    is_address = judge.startswith(("http://", "https://"))
+    if given and not is_address:
+        raise InputError(
+            "--model and --api-key-env belong to a server's address",
+            where=f"--judge {judge}",
+            do="name its address",
+        )
+    try:
+        return JudgeOptions.model_validate(
+            {"judge": {"url": judge, **given} if is_address else judge, "votes": votes}
+        )
+    except ValidationError as error:
+        raise InputError(error.errors()[0]["msg"].removeprefix("Value error, "), where="judge") from None
 
 
 def _columns(pairs: list[str] | None) -> dict[str, str] | None:
@@ -395,7 +477,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tunesmith: {error}", file=sys.stderr)
         return error.exit_code
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("\ntunesmith: interrupted; the same command goes on from here", file=sys.stderr)
-        return end.code if isinstance(end.code, int) else 0
-    return 0
+        code = end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    else:
+        code = 0
+    if code == INTERRUPTED:
+        print("\ntunesmith: interrupted; the same command goes on from here", file=sys.stderr)
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 110
 """Columns of what is written to a file or a pipe."""
+DRAINING = "synthesize"
+"""The stage that ends an interrupted run by itself: it still keeps the replies that are on their way."""
 LINE_EVERY_S = 15.0
 """How often a log that is not a terminal hears of progress."""
 SHOWN_CHARACTERS = 200
@@ -53,15 +56,29 @@ class StageDisplay(Watcher):
         self._task: Any = None
         self._stage = ""
         self._last_line = 0.0
+        self._is_interrupted = False
+        self._handler_before: Any = None
 
     def __enter__(self) -> StageDisplay:
+        self._handler_before = signal.signal(signal.SIGINT, self._interrupt)
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
+        signal.signal(signal.SIGINT, self._handler_before)
+
+    def _interrupt(self, *_: object) -> None:
+        self._is_interrupted = True
+        raise KeyboardInterrupt
+
+    def _stop_if_interrupted(self) -> None:
+        """Ctrl-C in the middle of an import or a clean-up can be swallowed by a library; the run stops all the same."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     def stage_begins(self, name: str, standing: Standing) -> None:
+        self._stop_if_interrupted()
         self._stage = name
         self._last_line = time.monotonic()
         self._task = self._bars.add_task(f"{name:<10}", total=None, what="")
@@ -69,6 +86,8 @@ class StageDisplay(Watcher):
             self.console.print(f"  {name:<10} goes on where it was")
 
     def progress(self, done: int, total: int | None, what: str) -> None:
+        if self._stage != DRAINING:
+            self._stop_if_interrupted()
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total, what=what)
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_S:
