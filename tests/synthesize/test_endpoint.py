@@ -302,7 +302,7 @@ KILLED = textwrap.dedent("""
     from tests.synthesize.test_endpoint import tanks
     from tunesmith.synthesize.stage import SynthesizeOptions, open_teacher, synthesize_examples
     options = SynthesizeOptions(teacher={"url": sys.argv[1], "model": "stub", "concurrency": 8}, checks=())
-    for record in synthesize_examples(tanks(240), open_teacher(options, Path(sys.argv[2])), options):
+    for record in synthesize_examples(tanks(600), open_teacher(options, Path(sys.argv[2])), options):
         pass
 """)
 
@@ -323,10 +323,10 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
         process.send_signal(sign)
         process.wait(20)
         before = len(server.requests)
-        assert 120 <= before < 240
-        records = run(server, tmp_path / "j.sqlite", tanks(240))
-        repeated = len(server.requests) - 240
-    assert len(records) == 240
+        assert 120 <= before < 600
+        records = run(server, tmp_path / "j.sqlite", tanks(600))
+        repeated = len(server.requests) - 600
+    assert len(records) == 600
     # Killed: 8 in flight and at most one group that was not committed (50 ms of 20 ms requests). Interrupted: nothing.
     assert repeated <= (0 if sign == signal.SIGINT else 8 + 3 * 8)
 
