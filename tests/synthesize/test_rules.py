@@ -315,6 +315,60 @@ def test_first_word_keeps_its_capital_only_as_a_name() -> None:
     assert not any("vojens" in question for question in found)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        (
+            "Hugh Myddelton completed the New River in 1613.",
+            "When did Hugh Myddelton complete the New River?",
+        ),
+        ("Hugh Myddelton completed the New River in 1613.", "Who completed the New River in 1613?"),
+        ("British homes burn gas in old boilers.", "What do British homes burn?"),
+        (
+            "Kublai's government faced difficulties after 1279.",
+            "What did Kublai's government face after 1279?",
+        ),
+        ("Limescale forms a crust on the heater.", "What does limescale form?"),
+        ("Parliament abolished the tax because it was unfair.", "Why did Parliament abolish the tax?"),
+        ("Fitters wear gloves and a mask.", "What do fitters wear?"),
+        (
+            "Uninsulated pipes lose 20 percent of the heat.",
+            "What percentage of the heat do uninsulated pipes lose?",
+        ),
+        (
+            "Householders paid two shillings a year for each hearth.",
+            "Who paid two shillings a year for each hearth?",
+        ),
+        ("Servants heated a pile of stones under the hall.", "Who heated a pile of stones under the hall?"),
+        (
+            "Cornelis van der Berg built a water clock for the duke in 1612.",
+            "Who built a water clock for the duke in 1612?",
+        ),
+        (
+            "James Hutton is often viewed as the first modern geologist.",
+            "Who is often viewed as the first modern geologist?",
+        ),
+    ],
+)
+def test_names_keep_their_capital_and_people_are_asked_for_with_who(sentence: str, question: str) -> None:
+    assert question in asked(sentence)
+
+
+def test_the_document_tells_whether_an_unknown_word_is_a_name() -> None:
+    sentence = "Zorbium forms a crust on the heater."
+    assert {
+        draft.question for _, drafts in ask_passage(sentence, frozenset(), {"zorbium"}) for draft in drafts
+    } >= {"What does zorbium form?"}
+    assert "What does Zorbium form?" in asked(sentence)
+
+
+def test_known_word_keeps_the_capital_that_the_document_always_gives_it() -> None:
+    sentence = "Council abolished the tax because inspectors entered private homes."
+    found = [draft.question for _, drafts in ask_passage(sentence, {"Council"}) for draft in drafts]
+    assert "Why did Council abolish the tax?" in found
+    assert "Why did council abolish the tax?" in asked(sentence)
+
+
 def chunk(text: str, start: int = 0, end: int | None = None, name: str = "c") -> Chunk:
     return Chunk(
         name,

@@ -134,7 +134,7 @@ def joined(clause: Clause, spans: list[Span]) -> str:
 def lower_first(text: str, words: tuple[Word, ...] | list[Word], index: int = 0) -> str:
     """The text with a small first letter, unless its first word is a name or an abbreviation."""
     word = words[index]
-    if word.tag in {"NNP", "NNPS"} or word.lower == "i" or not text[:1].isupper():
+    if word.tag in {"NNP", "NNPS"} or word.keeps_capital or word.lower == "i" or not text[:1].isupper():
         return text
     head = text.split(maxsplit=1)[0]
     if any(char.isupper() for char in head[1:]) or (len(head) == 1 and head != "A"):

@@ -24,7 +24,7 @@ _KNOWN_TO_ALL = word_set(
 _PERSON_VERBS = word_set(
     "invent discover develop found write publish describe propose design introduce patent build say argue"
     " explain paint compose win study lead direct establish coin publish open devise demonstrate create"
-    " suggest note observe call believe state"
+    " suggest note observe call believe state complete construct finish measure teach paint sign earn carry lay"
 )
 
 
@@ -207,8 +207,31 @@ _WHO = word_set(
     " sweep installer architect builder planner official regulator ceo decision-maker policymaker utility"
     " bank nation country city municipality association industry team party technician plumber designer"
     " doctor resident adult analyst parent patient student teacher child provider producer director member"
-    " tenant landlord farmer"
+    " tenant landlord farmer householder inhabitant villager monk nun servant soldier sailor physicist chemist"
+    " inventor scholar historian astronomer physician nurse lawyer judge merchant trader miner mason carpenter"
+    " glazier welder electrician craftsman man woman inspector surveyor gardener driver pilot artist writer king"
+    " queen emperor pope bishop priest settler colonist refugee athlete player critic reader buyer seller"
+    " shopkeeper baker brewer settler neighbour neighbor"
 )
+_PLURALS = {"men": "man", "women": "woman", "children": "child", "craftsmen": "craftsman"}
+_GIVEN = word_set(
+    "adam albert alessandro alexander alfred alice andrew anna anne anthony antoine arthur benjamin bernard carl"
+    " catherine charles christian christopher claude daniel david dmitri edward edwin elizabeth emil emma enrico"
+    " ernest eugene ferdinand francis frank franz frederick friedrich galileo george gottfried guglielmo gustav hans"
+    " heinrich helen henri henry hermann hugh humphry isaac ivan jacob jacques james jan jane jean johann john"
+    " jonathan joseph josef jules karl konrad lars leonardo louis louise ludwig luigi marcel maria marie mark"
+    " martin mary matthew max michael michel nikola nikolai nikolay nils oliver oscar otto patrick paul peter"
+    " philip pierre ralph richard robert roger rudolf samuel sarah simon stephen susan theodor thomas victor"
+    " vincent walter werner wilhelm william willis wolfgang"
+)
+"""First names, which show a name to be a person's whatever it does."""
+_NO_PERSON = word_set(
+    "abbey airport avenue bank bridge castle cathedral church city co college company corporation county court"
+    " empire foundation group hall hospital house inc institute island islands lake library ltd mountain mountains"
+    " museum ocean palace park prize river road school sea society square station street theatre tower university"
+    " valley war"
+)
+_PARTICLES = word_set("von van de der den del della di da du la le ten zu zur and bin ibn al el")
 
 
 def acts(clause: Clause) -> bool:
@@ -222,7 +245,7 @@ def acts(clause: Clause) -> bool:
         else []
     )
     for noun in (word.lower for word in (clause.words[head], *joined)):
-        singular = noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")
+        singular = noun[:-3] + "y" if noun.endswith("ies") else _PLURALS.get(noun, noun.removesuffix("s"))
         if noun in _WHO or singular in _WHO:
             return True
     return False
@@ -236,11 +259,15 @@ def _is_person(clause: Clause) -> bool:
         return True
     names = [words[index] for index in span if words[index].tag == "NNP"]
     if len(names) != len(span) and not all(
-        words[index].tag == "NNP" or words[index].lower in {"von", "van", "de", "and", "di"} for index in span
+        words[index].tag == "NNP" or words[index].lower in _PARTICLES for index in span
     ):
         return False
     if not 2 <= len(names) <= 6 or any(name.text.isupper() for name in names):
         return False
+    if names[-1].lower.rstrip(".") in _NO_PERSON:
+        return False
+    if names[0].start == words[span[0]].start and names[0].lower.split("-")[0] in _GIVEN:
+        return True
     lexicon = load_lexicon()
     known = sum(lexicon.tag(name.lower) is None for name in names)
     return clause.base in _PERSON_VERBS and known >= 1

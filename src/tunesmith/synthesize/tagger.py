@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tunesmith.errors import MissingError
+from tunesmith.synthesize.capitals import is_common_word
 from tunesmith.synthesize.forms import IRREGULAR, PAST_ONLY, base_form
 from tunesmith.synthesize.wordlists import CLOSED, word_set
 
@@ -80,6 +81,8 @@ class Word:
     """VBZ, VBP or VBD when the word may be that; empty when it cannot be a finite verb."""
     is_sure: bool = False
     """True when it is a finite verb and nothing else."""
+    keeps_capital: bool = False
+    """True for the first word of a sentence when it may be a name, whatever its tag: `British`."""
 
     @property
     def lower(self) -> str:
@@ -145,37 +148,38 @@ def load_lexicon() -> Lexicon:
     return Lexicon(tags, frozenset(verb for verb in verbs if len(verb) > 1 and verb.isalpha()))
 
 
-def tag_sentence(sentence: str, names: Container[str] = frozenset()) -> list[Word]:
+def tag_sentence(
+    sentence: str, names: Container[str] = frozenset(), small: Container[str] = frozenset()
+) -> list[Word]:
     """The words with their tags.
 
     Args:
         sentence: one sentence.
         names: words that the document writes with a capital inside sentences; at the start of one, the
         capital says nothing.
+        small: words that the document writes small.
     """
     lexicon = load_lexicon()
     words = [
         Word(text, _first_tag(text, index == 0, lexicon), start, end)
         for index, (text, start, end) in enumerate(tokenise(sentence))
     ]
-    if words and words[0].tag == "NNP" and _is_common_opening(words, names, lexicon):
-        words[0] = replace(words[0], tag="NN")
+    if words and words[0].text[0].isupper():
+        is_common = is_common_word(words[0].text, lexicon.tags, names, small)
+        words[0] = replace(words[0], keeps_capital=not is_common)
+        if is_common and words[0].tag == "NNP" and _is_common_opening(words, lexicon):
+            words[0] = replace(words[0], tag="NN")
     words = _look_round(words, lexicon)
     return [_with_verb(word, lexicon) for word in words]
 
 
-def _is_common_opening(words: list[Word], names: Container[str], lexicon: Lexicon) -> bool:
-    """True for an unknown first word that nothing shows to be a name: `Limescale`."""
+def _is_common_opening(words: list[Word], lexicon: Lexicon) -> bool:
+    """True for a first word that the lexicon does not have and that nothing behind it shows to be a name."""
     first = words[0]
     at = 2 if len(words) > 2 and words[1].lower in {"and", "&"} else 1
     has_name_after = len(words) > at and words[at].tag in {"NNP", "NNPS"}
     looks_plain = first.text[1:].islower() and first.text.isalpha() and len(first.text) > 2
-    return (
-        looks_plain
-        and first.text not in names
-        and not has_name_after
-        and lexicon.tag(first.text) not in {"NNP", "NNPS"}
-    )
+    return looks_plain and not has_name_after and lexicon.tag(first.text) not in {"NNP", "NNPS"}
 
 
 def _first_tag(text: str, is_first: bool, lexicon: Lexicon) -> str:
@@ -333,6 +337,13 @@ def _tag_opening(word: Word, tag: str, after: Word | None, lexicon: Lexicon) -> 
         return "NNS"
     if tag == "NN" and after is not None and after.tag in {"NNP", "NNPS"} and word.lower not in CLOSED:
         return "NNP"
+    if tag == "JJ" and after is not None and after.tag == "NNP" and lexicon.tag(word.text) == "NNP":
+        # The lexicon has `hugh` among the adjectives.
+        return (
+            tag
+            if word.lower in CLOSED or lexicon.tag(word.lower + "ly") or not after.text[0].isupper()
+            else "NNP"
+        )
     if tag in {"VB", "VBP", "VBZ"} and word.lower not in CLOSED and after is not None:
         if after.tag == "NNP" or lexicon.tag(word.text) == "NNP":
             return "NNP"

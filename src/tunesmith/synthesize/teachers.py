@@ -35,7 +35,7 @@ class RuleTeacher:
             already = reached.get(chunk.source_id, 0)
             reached[chunk.source_id] = max(already, chunk.end)
             if "question_answer" in options.kinds:
-                for sentence, draft in self._questions(chunk, options.per_chunk, already, names):
+                for sentence, draft in self._questions(chunk, options.per_chunk, already, names, small):
                     yield _example(
                         chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule
                     )
@@ -44,11 +44,11 @@ class RuleTeacher:
 
     @staticmethod
     def _questions(
-        chunk: Chunk, most: int, already: int, names: Container[str]
+        chunk: Chunk, most: int, already: int, names: Container[str], small: Container[str]
     ) -> list[tuple[Sentence, Draft]]:
         found = [
             (sentence, drafts)
-            for sentence, drafts in ask_passage(chunk.text, names)
+            for sentence, drafts in ask_passage(chunk.text, names, small)
             if chunk.start + sentence.end > already or chunk.start + sentence.start >= already
         ]
         # The best question of every sentence comes before any second one, so that the passage is covered evenly.
@@ -69,13 +69,23 @@ _SMALL = re.compile(r"\b[a-z]{3,}\b")
 SUMMARY_INSTRUCTION = "Summarise the passage in one sentence."
 
 
-def ask_passage(passage: str, names: Container[str] = frozenset()) -> list[tuple[Sentence, list[Draft]]]:
-    """Each usable sentence of a passage with the questions the rules ask about it."""
+def ask_passage(
+    passage: str, names: Container[str] = frozenset(), small: Container[str] = frozenset()
+) -> list[tuple[Sentence, list[Draft]]]:
+    """Each usable sentence of a passage with the questions the rules ask about it.
+
+    Args:
+        passage: the text.
+        names: words that the document writes with a capital inside sentences, and never small.
+        small: words that the document writes small.
+    """
     memory = Memory()
     found = []
     for sentence in read_sentences(passage):
         clause = (
-            read_clause(sentence.text, tag_sentence(sentence.text, names)) if sentence.is_usable else None
+            read_clause(sentence.text, tag_sentence(sentence.text, names, small))
+            if sentence.is_usable
+            else None
         )
         if clause is None:
             memory.subject = None
