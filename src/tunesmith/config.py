@@ -161,7 +161,8 @@ def _explain(
         if not is_real:
             continue
         line = _line_of(path, lines)
-        problem = f"{line}: {dotted(path) or 'plan'}: {_sentence(detail, path, schema)}"
+        place = [line, dotted(path)] if path else [line]
+        problem = ": ".join([*place, _sentence(detail, path, schema)])
         if problem not in problems:
             problems.append(problem)
     return problems

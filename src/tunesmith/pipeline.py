@@ -22,6 +22,7 @@ from typing import Any, Literal
 import yaml
 
 from tunesmith import __version__
+from tunesmith.models.load import check_before_the_run
 from tunesmith.plan import Plan
 from tunesmith.steps import STEPS, Context, Step
 from tunesmith.store import (
@@ -138,13 +139,16 @@ def run_plan(
         watcher: hears the progress.
     """
     watcher = watcher or Watcher()
+    names = [step.name for step in STEPS]
+    if until is None or names.index(until) >= names.index("train"):
+        check_before_the_run(plan.train.base)  # not after an hour of a paid teacher
     with Run(folder) as run:
         context = Context(plan, root, run, watcher.progress, command)
         text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         write_atomically(folder / "plan.yaml", text)
         for step in STEPS:
             _run_step(step, context, watcher)
-            run.write_manifest(manifest_head(plan, command), [known.name for known in STEPS])
+            run.write_manifest(manifest_head(plan, command), names)
             if step.name == until:
                 break
     return folder

@@ -62,6 +62,12 @@ def model_folder(name: str) -> Path:
     return _checked(_from_hub(name), name)
 
 
+def check_before_the_run(name: str) -> None:
+    """Raise `MissingError` now for a model that cannot be there later; a hub id is left for when it is needed."""
+    if name == BUILTIN or Path(name).expanduser().exists() or _looks_like_path(name):
+        model_folder(name)
+
+
 def _looks_like_path(name: str) -> bool:
     """A hub id is `name` or `owner/name`; all else that is not there was meant as a path."""
     return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") != 1
