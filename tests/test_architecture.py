@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"models"},
     {"tasks"},
     {"read", "synthesize", "prepare", "train", "generate", "score", "compare", "report"},
-    {"plan", "evaluation", "audit", "evidence", "unseen"},
+    {"plan", "evaluation", "judging", "audit", "evidence", "unseen"},
     {"steps"},
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},

@@ -88,16 +88,10 @@ def compare_files(
         InputError: a file cannot be used or holds several systems, or the items or references differ.
     """
     metrics = open_metrics(score)
-    first, second = _one_system(base, columns), _one_system(tuned, columns)
-    check_same_items(base, first, tuned, second, columns=columns)
+    names, first, second = read_two_systems(base, tuned, columns)
     if _need_references(metrics):
         check_references(base, first, columns=columns)
-    names = (first[0].system, second[0].system)
-    if names[0] == names[1]:
-        names = ("base", "tuned")
-    predictions = [replace(one, system=names[0]) for one in first] + [
-        replace(one, system=names[1]) for one in second
-    ]
+    predictions = [*first, *second]
     options = (compare or CompareOptions(primary=None)).model_copy(update={"base": names[0]})
     found = _evaluated(predictions, metrics, options)
     return {
@@ -201,6 +195,28 @@ def _constant_summaries(
 
 def _need_references(metrics: Sequence[Metric]) -> bool:
     return any(metric.uses_references for metric in metrics)
+
+
+def read_two_systems(
+    base: Path, tuned: Path, columns: Mapping[str, str] | None = None
+) -> tuple[tuple[str, str], list[Prediction], list[Prediction]]:
+    """The names of two systems and their predictions for the same items.
+
+    They are called what the rows or the files are called, or `base` and `tuned` where that does not tell them apart.
+
+    Raises:
+        InputError: a file cannot be used or holds several systems, or the items or references differ.
+    """
+    first, second = _one_system(base, columns), _one_system(tuned, columns)
+    check_same_items(base, first, tuned, second, columns=columns)
+    names = (first[0].system, second[0].system)
+    if names[0] == names[1]:
+        names = ("base", "tuned")
+    return (
+        names,
+        [replace(one, system=names[0]) for one in first],
+        [replace(one, system=names[1]) for one in second],
+    )
 
 
 def _one_system(path: Path, columns: Mapping[str, str] | None) -> list[Prediction]:

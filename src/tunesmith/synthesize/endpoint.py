@@ -194,7 +194,9 @@ class Connection:
             self._loop.cancel([future for _, future in pending])
             raise
         except (KeyboardInterrupt, GeneratorExit):
-            self.end()
+            # a reader that counts its replies leaves after the last one: nothing is stopped by that
+            if pending:
+                self.end()
             raise
 
     def end(self) -> None:
