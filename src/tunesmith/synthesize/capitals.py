@@ -13,7 +13,8 @@ from tunesmith.synthesize.forms import base_form
 from tunesmith.synthesize.wordlists import CLOSED, word_set
 
 _ALSO_NAMES = word_set(
-    "china turkey parliament congress march august may english french german dutch polish danish swiss roman welsh jersey"
+    "china turkey parliament congress march august may english french german dutch polish danish swiss roman"
+    " welsh jersey"
 )
 """Names that are written like common words but for the capital, or stand small in the lexicon by mistake."""
 _PREFIXES = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from tunesmith.synthesize.compounds import settle_compounds
 from tunesmith.synthesize.forms import base_form
 from tunesmith.synthesize.nouns import PREPOSITIONS, Span, subject_number, without_parenthesis
 from tunesmith.synthesize.tagger import BE, Word, load_lexicon
@@ -77,6 +78,7 @@ class Clause:
 
 def read_clause(text: str, words: list[Word]) -> Clause | None:
     """The main clause of a sentence, or `None` when it cannot be told for sure."""
+    words = settle_compounds(words)
     end = len(words)
     while end and words[end - 1].text in {".", "!", ":", "”", '"', "’", "'"}:
         end -= 1

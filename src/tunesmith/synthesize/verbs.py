@@ -7,6 +7,7 @@ when the subject before it agrees with it in number.
 
 from __future__ import annotations
 
+from tunesmith.synthesize.compounds import ends_compound, is_doubtful_compound, is_plain_verb
 from tunesmith.synthesize.nouns import NOUN_TAGS, PREPOSITIONS, Span, is_noun_phrase, subject_number
 from tunesmith.synthesize.tagger import BE, DO, HAVE, Word
 from tunesmith.synthesize.wordlists import word_set
@@ -48,11 +49,26 @@ def find_finite(words: list[Word], first: int, end: int) -> int | None:
             continue
         if word.lower in SUBORDINATORS or word.text in {";", ":"} or word.lower in {"that"}:
             return None
-        if word.verb and not is_noun_here(words, index, first) and _is_last_verb(words, index, end):
+        if ends_compound(words, first, index, end):
+            index += 1
+            continue
+        if word.verb and not is_noun_here(words, index, first):
+            is_last = _is_last_verb(words, index, end)
+            if is_doubtful_compound(words, first, index, end) and (
+                is_last or not _sure_verb_follows(words, index, end)
+            ):
+                return None
+            if not is_last:
+                index += 1
+                continue
             sure = word.is_sure or word.tag in {"VBZ", "VBD"}
             return index if not in_relative or sure else None
         index += 1
     return None
+
+
+def _sure_verb_follows(words: list[Word], index: int, end: int) -> bool:
+    return any(word.is_sure for word in words[index + 1 : end])
 
 
 def is_noun_here(words: list[Word], index: int, first: int | None = None) -> bool:
@@ -144,6 +160,7 @@ def _is_last_verb(words: list[Word], index: int, end: int) -> bool:
             or word.lower in SUBORDINATORS
             or word.tag in {"WDT", "WP", "WRB"}
             or word.lower in {"that", "as", "since"}
+            or (word.lower in {"before", "after"} and is_plain_verb(words[index]))
         ):
             if (
                 word.text == ","

@@ -60,7 +60,7 @@ _CLOSED = {
     "NN": word_set(
         "heating cooling building lighting glazing coating ceiling flooring housing bearing tubing piping"
         " wiring packaging manufacturing planning engineering marketing accounting reporting training funding"
-        " banking monitoring balancing processing recycling casing opening surrounding timber draught thing"
+        " banking monitoring balancing processing recycling casing opening surrounding timber draught mould thing"
         " something anything nothing everything"
     ),
     "NNS": word_set("surroundings savings earnings findings people buildings heatings coatings"),

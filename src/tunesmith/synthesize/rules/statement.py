@@ -87,13 +87,14 @@ def cannot_stand(statement: Statement) -> bool:
 
 
 def condition_of(statement: Statement) -> str:
-    """A short `when` or `if` clause right behind the main one: without it the statement would say too much."""
+    """A short `when`, `if`, `before` or `after` clause right behind the main one, which keeps the statement true."""
     clause = statement.clause
     tail = clause.tails[0] if clause.tails else None
-    if tail is None or tail.word not in {"when", "if"} or tail.end - tail.first > 12:
+    if tail is None or tail.word not in {"when", "if", "before", "after"} or tail.end - tail.first > 12:
         return ""
     text = clause.slice((tail.first, tail.end))
-    return "" if ANAPHORA.search(text) else text.rstrip(" ,")
+    leans = tail.word in {"before", "after"} and PRONOUN.search(text)
+    return "" if leans or ANAPHORA.search(text) else text.rstrip(" ,")
 
 
 def with_context(statement: Statement, text: str) -> str:
