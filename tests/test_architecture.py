@@ -79,7 +79,7 @@ def upward_arrows(path: Path) -> list[str]:
         same_floor = floor_of(there) == floor_of(here)
         if floor_of(there) > floor_of(here) or (same_floor and here in STAGES):
             problems.append(f"{path.relative_to(SOURCE)} imports tunesmith.{imported}")
-        if here in STAGES and there in {"store", "plugins", "config"}:
+        if here in STAGES and there in {"store", "config"}:
             problems.append(f"{path.relative_to(SOURCE)}: a stage does not touch tunesmith.{there}")
     return problems
 

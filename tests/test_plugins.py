@@ -28,3 +28,19 @@ def test_an_entry_point_of_another_package(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(InputError, match="did you mean dumps"):
         plugins.load("metric", "dump", TABLE)
+
+
+def test_a_metric_of_another_package_is_opened_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunesmith.plan import Plan
+    from tunesmith.score.stage import ScoreOptions, open_metrics
+
+    entry = metadata.EntryPoint("my_match", "tunesmith.score.answers:exact_match", "tunesmith.metric")
+
+    def entry_points(*, group: str, name: str | None = None) -> list[metadata.EntryPoint]:
+        return [entry] if group == "tunesmith.metric" and name in (None, "my_match") else []
+
+    monkeypatch.setattr(plugins.metadata, "entry_points", entry_points)
+    (opened,) = open_metrics(ScoreOptions(metrics=("my_match",)))
+    assert opened.name == "exact_match"
+    plan = {"read": {"documents": "x"}, "score": {"metrics": ["rougeL", "my_match"]}}
+    assert Plan.model_validate(plan).score.metrics == ("rougeL", "my_match")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from tunesmith import plugins
 from tunesmith.errors import InputError
 from tunesmith.options import Options
 from tunesmith.records import Prediction, Score
@@ -81,23 +81,20 @@ DEFAULTS = ScoreOptions()
 
 
 def open_metrics(options: ScoreOptions = DEFAULTS) -> list[Metric]:
-    """The built-in metrics that the options name, in that order.
+    """The metrics that the options name, in that order: built in, or added by another package's entry point.
 
     Raises:
-        InputError: a name is not in `METRICS`.
+        InputError: a name is no metric.
     """
-    unknown = [name for name in options.metrics if name not in METRICS]
+    known = plugins.names("metric", METRICS)
+    unknown = [name for name in options.metrics if name not in known]
     if unknown:
         raise InputError(
             f"there is no metric {', '.join(repr(name) for name in unknown)}",
             where="score.metrics",
-            do=f"choose from: {', '.join(sorted(METRICS))}",
+            do=f"choose from: {', '.join(sorted(known))}",
         )
-    metrics = []
-    for name in options.metrics:
-        module, function = METRICS[name].split(":")
-        metrics.append(getattr(importlib.import_module(module), function)(options))
-    return metrics
+    return [plugins.load("metric", name, METRICS)(options) for name in options.metrics]
 
 
 def score_predictions(predictions: Sequence[Prediction], metrics: Sequence[Metric]) -> Iterator[Score]:
