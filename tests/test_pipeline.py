@@ -20,7 +20,8 @@ from tunesmith.records import Comparison, Prediction, Row
 from tunesmith.steps import STEPS
 from tunesmith.store import Run, StageState, read_rows
 
-NAMES = [step.name for step in STEPS]
+NAMES = [step.name for step in STEPS if step.name != "judge"]
+"""Of a plan that names no judge."""
 THINGS = [
     "valve",
     "pump",

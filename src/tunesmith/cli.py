@@ -447,9 +447,9 @@ def _columns(pairs: list[str] | None) -> dict[str, str] | None:
 def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, as_json: bool) -> None:
     from tunesmith import display
     from tunesmith.pipeline import run_plan
-    from tunesmith.steps import STEPS
+    from tunesmith.steps import steps_of
 
-    names = [step.name for step in STEPS]
+    names = [step.name for step in steps_of(plan)]
     if until is not None and until not in names:
         raise InputError(f"--until {until}: there is no such stage", do=f"stages: {', '.join(names)}")
     with display.StageDisplay(quiet=as_json) as watcher:

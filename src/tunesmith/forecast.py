@@ -211,6 +211,8 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
             passes = len(plan.generate.systems) * plan.generate.num_beams
             # The prompt goes through once to answer and once more to weigh the reference.
             return 5 + passes * PROMPT_FLOPS * weights * (2 * sizes.prompt_tokens + decoded) / speed
+        case "judge":
+            return None if plan.judge is not None and plan.judge.judge != "builtin" else 5.0
         case "score":
             return None if sizes.test_rows is None else 5 + 0.1 * sizes.test_rows
         case _:
@@ -231,7 +233,7 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
         case "train":
             model = f"{weights / 1e6:.0f} M weights" if weights else "weights not counted"
             return f"{count(sizes.train_tokens, 'tokens an epoch')}, {model}"
-        case "generate" | "score":
+        case "generate" | "score" | "judge":
             return count(sizes.test_rows, "test rows")
         case _:
             return ""

@@ -24,7 +24,7 @@ import yaml
 from tunesmith import __version__
 from tunesmith.models.load import check_before_the_run
 from tunesmith.plan import Plan
-from tunesmith.steps import STEPS, Context, Step
+from tunesmith.steps import Context, Step, steps_of
 from tunesmith.store import (
     Run,
     StageState,
@@ -45,6 +45,7 @@ LIBRARIES = {
     "train": ("torch", "transformers", "peft", "accelerate"),
     "generate": ("torch", "transformers", "peft"),
     "score": ("sacrebleu", "rouge-score", "nltk", "torch", "transformers"),
+    "judge": ("numpy", "scipy", "aiohttp"),
     "compare": ("numpy", "scipy"),
     "report": ("matplotlib", "jinja2"),
 }
@@ -102,7 +103,7 @@ def survey(plan: Plan, root: Path, run: Run) -> Iterator[StagePlan]:
     """What a run would do to each stage, in order. Nothing is run or written."""
     context = Context(plan, root, run)
     earlier_runs = False
-    for step in STEPS:
+    for step in steps_of(plan):
         state = run.state(step.name)
         seconds = state.seconds if state and state.status == "done" else None
         key = None if earlier_runs else stage_key(step, context)
@@ -139,14 +140,14 @@ def run_plan(
         watcher: hears the progress.
     """
     watcher = watcher or Watcher()
-    names = [step.name for step in STEPS]
+    names = [step.name for step in steps_of(plan)]
     if until is None or names.index(until) >= names.index("train"):
         check_before_the_run(plan.train.base)  # not after an hour of a paid teacher
     with Run(folder) as run:
         context = Context(plan, root, run, watcher.progress, command)
         text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         write_atomically(folder / "plan.yaml", text)
-        for step in STEPS:
+        for step in steps_of(plan):
             _run_step(step, context, watcher)
             run.write_manifest(manifest_head(plan, command), names)
             if step.name == until:

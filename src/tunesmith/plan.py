@@ -15,6 +15,7 @@ from tunesmith.options import Options
 from tunesmith.prepare.stage import PrepareOptions
 from tunesmith.read.stage import ReadOptions
 from tunesmith.report.stage import ReportOptions
+from tunesmith.score.judge import JudgeOptions
 from tunesmith.score.metric import METRICS
 from tunesmith.score.stage import ScoreOptions
 from tunesmith.synthesize.stage import SynthesizeOptions
@@ -34,6 +35,9 @@ class Plan(Options):
     train: TrainOptions = TrainOptions()
     generate: GenerateOptions = GenerateOptions()
     score: ScoreOptions = ScoreOptions()
+    judge: JudgeOptions | None = Field(
+        None, description="who judges the two systems' answers, by the keys below; null: nobody"
+    )
     compare: CompareOptions = CompareOptions()
     report: ReportOptions = ReportOptions()
 
@@ -55,6 +59,18 @@ class Plan(Options):
         unknown = sorted(set(self.generate.systems) - {BASE, TUNED})
         if unknown:
             raise ValueError(f"generate.systems: no system {', '.join(unknown)}; there are {BASE}, {TUNED}")
+        return self
+
+    @model_validator(mode="after")
+    def _judge_compares(self) -> Plan:
+        if self.judge is None:
+            return self
+        if self.judge.mode != "pairwise":
+            raise ValueError(f"judge.mode: a plan's judge compares two systems, {self.judge.mode} does not")
+        if len(set(self.generate.systems)) < 2:
+            raise ValueError(
+                f"judge needs two systems, generate.systems has {', '.join(self.generate.systems)}"
+            )
         return self
 
     @model_validator(mode="after")

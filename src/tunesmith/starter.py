@@ -25,6 +25,11 @@ def starter_plan(documents: str) -> str:
     """The YAML text of a plan that reads `documents` and leaves everything else at its default."""
     lines = [HEAD.rstrip("\n"), "", "name: study", "task: causal", ""]
     for name, info in Plan.model_fields.items():
+        if type(None) in typing.get_args(info.annotation):
+            # commented once more: with these keys the step runs, and the default is that it does not
+            (options,) = (part for part in typing.get_args(info.annotation) if _is_options(part))
+            lines.append(f"{f'# {name}: null':<{COMMENT_COLUMN}}  # {info.description}")
+            lines += [f"# {line}" for line in _section(options, "  ", {})] + [""]
         if not _is_options(info.annotation):
             continue
         is_read = name == "read"

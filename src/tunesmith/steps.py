@@ -1,6 +1,6 @@
 """How each stage is fed and kept: the table that joins pure stages to the files of a run folder.
 
-    read -> synthesize -> prepare -> train -> generate -> score -> compare -> report
+    read -> synthesize -> prepare -> train -> generate -> score (-> judge) -> compare -> report
 
 Every step reads rows that earlier steps wrote, calls one public function of its stage, and writes what comes out as it
 comes. Nothing else in tunesmith touches these files.
@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tunesmith.compare.judged import judge_summary
 from tunesmith.compare.stage import compare_systems
 from tunesmith.errors import InputError
 from tunesmith.evidence import audit_run
 from tunesmith.generate.stage import generate_predictions
+from tunesmith.judging import judgements_of
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED, Plan
 from tunesmith.prepare.leaks import find_leaks
@@ -31,6 +33,7 @@ from tunesmith.records import (
     Comparison,
     Document,
     Example,
+    Judgement,
     Note,
     Prediction,
     Refused,
@@ -43,6 +46,8 @@ from tunesmith.records import (
     from_row,
 )
 from tunesmith.report.study import Study, count_sources
+from tunesmith.score.judge import JudgeModel
+from tunesmith.score.judging.pairs import build_pairs
 from tunesmith.score.stage import open_metrics, score_predictions
 from tunesmith.store import (
     RowWriter,
@@ -251,6 +256,26 @@ def _score(context: Context) -> Counts:
     return _keep(context, scores, {Score: "score/scores.jsonl"}, "scores")
 
 
+def _judge_outside(context: Context) -> dict[str, str]:
+    """A judge in this process by its weights; what answers at an address cannot be told from here."""
+    judge = None if context.plan.judge is None else context.plan.judge.judge
+    return {"judge": weights_sha256(model_folder(judge.local))} if isinstance(judge, JudgeModel) else {}
+
+
+def _judge(context: Context) -> Counts:
+    plan, folder = context.plan, context.run.folder
+    assert plan.judge is not None, "without a judge this step is left out"
+    pairs = build_pairs(_predictions(context), BASE, TUNED, context.rows("prepare/test.jsonl", Row))
+    judgements = judgements_of(pairs, plan.judge, folder / "judge.sqlite")
+    counts = _keep(context, judgements, {Judgement: "judge/judgements.jsonl"}, "judgements")
+    summary = judge_summary(
+        context.rows("judge/judgements.jsonl", Judgement),
+        contestants={"base model": plan.train.base, "teacher": plan.synthesize.teacher_name},
+    )
+    write_json(folder / "judge/summary.json", summary)
+    return counts | {name: summary[name] for name in ("wins", "losses", "ties", "unparsed")}
+
+
 def _compare(context: Context) -> Counts:
     scores = context.rows("score/scores.jsonl", Score)
     compared = compare_systems(scores, open_metrics(context.plan.score), context.plan.compare)
@@ -260,6 +285,12 @@ def _compare(context: Context) -> Counts:
         {Summary: "compare/summaries.jsonl", Comparison: "compare/comparisons.jsonl"},
         "comparisons",
     )
+
+
+def _summary_outside(context: Context) -> dict[str, str]:
+    """Of the judge, where the plan has one."""
+    name = "judge/summary.json"
+    return {} if context.plan.judge is None else {name: file_fingerprint(context.run.folder / name)}
 
 
 def _report(context: Context) -> Counts:
@@ -278,7 +309,7 @@ def gather_study(context: Context) -> Study:
     folder, plan = context.run.folder, context.plan
     log = from_row(TrainingLog, json.loads((folder / "train/log.json").read_text(encoding="utf-8")))
     documents = read_rows(folder / "read/documents.jsonl", Document)
-    states = {step.name: state for step in STEPS if (state := context.run.state(step.name))}
+    states = {step.name: state for step in steps_of(plan) if (state := context.run.state(step.name))}
     rows = [row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)]
     predictions = _predictions(context)
     settings = plan.model_dump(mode="json")
@@ -303,6 +334,9 @@ def gather_study(context: Context) -> Study:
         scores=context.rows("score/scores.jsonl", Score),
         summaries=context.rows("compare/summaries.jsonl", Summary),
         comparisons=context.rows("compare/comparisons.jsonl", Comparison),
+        judge=None
+        if plan.judge is None
+        else json.loads((folder / "judge/summary.json").read_text(encoding="utf-8")),
         audit=audit_run(rows, predictions, settings),
     )
 
@@ -334,6 +368,14 @@ STEPS: tuple[Step, ...] = (
         _systems_outside,
     ),
     Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), _score),
+    Step(
+        "judge",
+        ("prepare/test.jsonl", *_GENERATED),
+        ("judge/judgements.jsonl", "judge/summary.json"),
+        ("judging.py", "score", "compare", "synthesize/client.py", "synthesize/endpoint.py"),
+        _judge,
+        _judge_outside,
+    ),
     Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), _compare),
     Step(
         "report",
@@ -341,5 +383,11 @@ STEPS: tuple[Step, ...] = (
         ("report/report.html", "report/report.md", "report/metrics.csv"),
         ("report", "audit", "evidence.py", "unseen.py"),
         _report,
+        _summary_outside,
     ),
 )
+
+
+def steps_of(plan: Plan) -> tuple[Step, ...]:
+    """The steps that the plan asks for, in order: all but those whose key it leaves empty."""
+    return tuple(step for step in STEPS if getattr(plan, step.name) is not None)

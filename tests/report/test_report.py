@@ -499,3 +499,32 @@ def test_the_built_in_teacher_is_named_in_words(study: Study) -> None:
     assert "by the built-in rules (no model);" in summary_markdown(ours)
     other = read_page(render_report(replace(study, teacher="a teacher")))
     assert "written by “a teacher” from" in section(other, "validity").text()
+
+
+def judged(**fields: object) -> dict[str, object]:
+    """A judge's summary with what the page shows of it."""
+    rate = {"value": 0.625, "low": 0.41, "high": 0.8, "n": 4}
+    return {
+        "judge": "judge <b>", "words": "tuned won 2 of 4.", "n": 4, "wins": 2, "ties": 1, "losses": 0, "unparsed": 1,
+        "net_win_rate": rate, "length_controlled": rate | {"notes": []}, "flip_rate": rate, "first_position": rate,
+        "warnings": ["the judge prefers the answer shown first"],
+        "unparsed_replies": [{"id": "7", "order": "base first", "vote": 0, "status": "off menu", "text": "<i>hm</i>"}],
+    } | fields  # fmt: skip
+
+
+def test_a_judge_has_its_section_only_when_there_was_one(study: Study, html: str) -> None:
+    assert "judge" not in section_names(html)
+    shown = section(read_page(render_report(replace(study, judge=judged()))), "judge").text()
+    for part in (
+        "judge <b>", "tuned won 2 of 4.", "2 won (50%)", "1 tied (25%)", "0 lost (0%)", "1 without a verdict (25%)",
+        "Net win rate", "Verdict changed with the order", "prefers the answer shown first", "<i>hm</i>", "off menu",
+    ):  # fmt: skip
+        assert part in shown
+
+
+def test_a_judge_without_an_order_shows_no_rates_of_order(study: Study) -> None:
+    nothing = {"value": None, "low": None, "high": None, "n": 0}
+    summary = judged(flip_rate=nothing, first_position=nothing, warnings=[], unparsed_replies=[])
+    shown = section(read_page(render_report(replace(study, judge=summary))), "judge").text()
+    assert "shown first" not in shown
+    assert "Reasons to doubt" not in shown

@@ -14,6 +14,7 @@ from tunesmith.report.answers import group_sizes, shown_answers
 from tunesmith.report.audit_page import audit_section, headline
 from tunesmith.report.checklist import checklist
 from tunesmith.report.items import items_section
+from tunesmith.report.judge import judge_section
 from tunesmith.report.making import command_section, settings_section, tokens_section, training_section
 from tunesmith.report.material import data_section
 from tunesmith.report.metrics import VERDICT_SIGNS, metrics_section
@@ -130,6 +131,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     validity_section,
     audit_section,
     metrics_section,
+    judge_section,
     items_section,
     training_section,
     tokens_section,

@@ -70,6 +70,8 @@ class Study:
     scores: Sequence[Score] = ()
     summaries: Sequence[Summary] = ()
     comparisons: Sequence[Comparison] = ()
+    judge: Mapping[str, Any] | None = None
+    """What `compare.judged.judge_summary` made of a judge's verdicts; `None` when nobody judged."""
     audit: Audit | None = None
     """What an audit of these records found; `None` when there was none."""
     seed: int = 0

@@ -46,6 +46,7 @@ _STAGES = (
     "generate",
     "score",
     "rate",
+    "judge",
     "compare",
     "report",
 )
