@@ -30,7 +30,9 @@ def loss_and_gradients(model: Any, ids: Any, mask: Any) -> tuple[float, dict[str
     model.zero_grad()
     loss = model(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss
     loss.backward()
-    return loss.item(), {name: part.grad.clone() for name, part in model.named_parameters() if part.grad is not None}
+    return loss.item(), {
+        name: part.grad.clone() for name, part in model.named_parameters() if part.grad is not None
+    }
 
 
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
