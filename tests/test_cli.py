@@ -118,3 +118,30 @@ def test_init_writes_a_plan_that_is_valid_with_every_key(
         assert f"{key}:" in text
     assert main(["init", str(place)]) == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_a_run_that_stops_early_shows_no_older_verdict(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(plan_file)]) == 0
+    assert "rougeL" in capsys.readouterr().out
+    assert main(["run", str(plan_file), "train.lora_r=2", "--until", "train"]) == 0
+    assert capsys.readouterr().out.strip().endswith("runs/tiny")
+    assert main(["run", str(plan_file), "train.lora_r=2", "--until", "train", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["report"], result["comparisons"]) == (None, [])
+
+
+def test_a_run_folder_that_cannot_be_one(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = fails(["run", str(plan_file), "--out", str(plan_file / "inside")], 2, capsys)
+    assert "--out" in message
+
+
+def test_a_document_the_teacher_cannot_read(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (plan_file.parent / "zh").mkdir()
+    (plan_file.parent / "zh/a.txt").write_text(
+        "水是生命之源也是人類社會發展的重要資源" * 40, encoding="utf-8"
+    )
+    message = fails(["run", str(plan_file), "read.documents=zh"], 2, capsys)
+    assert "synthesize.teacher" in message
+    assert "English" in message

@@ -126,7 +126,7 @@ def test_two_processes_cannot_write_one_run(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match="the disk is full") as caught, told_when_full(tmp_path / "x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 4
     with pytest.raises(FileNotFoundError), told_when_full(tmp_path):
         (tmp_path / "none").open()
 

@@ -455,9 +455,9 @@ def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, a
     with display.StageDisplay(quiet=as_json) as watcher:
         run_plan(plan, root, folder, until=until, command=command, watcher=watcher)
     if as_json:
-        _print_json(display.result_json(folder))
+        _print_json(display.result_json(folder, until))
     else:
-        display.show_result(folder)
+        display.show_result(folder, until)
 
 
 def _command_line() -> str:

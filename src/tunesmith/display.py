@@ -42,6 +42,8 @@ class StageDisplay(Watcher):
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = max(self.console.width, PLAIN_WIDTH)
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -60,7 +62,10 @@ class StageDisplay(Watcher):
         self._handler_before: Any = None
 
     def __enter__(self) -> StageDisplay:
-        self._handler_before = signal.signal(signal.SIGINT, self._interrupt)
+        self._handler_before = signal.getsignal(signal.SIGINT)
+        # In the background of a script Ctrl-C is not for us: then the shell has set it to be ignored.
+        if self._handler_before != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupt)
         self._bars.start()
         return self
 
@@ -104,11 +109,10 @@ class StageDisplay(Watcher):
         self.console.print(f"✓ {name:<10} {took}  {counts}")
 
 
-def show_result(folder: Path) -> None:
+def show_result(folder: Path, until: str | None = None) -> None:
     """The verdict table, and the report's path as the last line. Nothing but the path when there is no verdict yet."""
     console = _plain_console()
-    comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison))
-    report = folder / "report/report.html"
+    comparisons, report = _reached(folder, until)
     if comparisons:
         console.print(comparison_table(comparisons))
         for comparison in comparisons:
@@ -116,7 +120,15 @@ def show_result(folder: Path) -> None:
                 console.print(f"\n{comparison.words}", soft_wrap=True)
                 for warning in comparison.warnings:
                     console.print(f"Note: {warning}", soft_wrap=True)
-    print(report if report.exists() else folder)
+    print(report or folder)
+
+
+def _reached(folder: Path, until: str | None) -> tuple[list[Comparison], Path | None]:
+    """The verdicts and the report of this run; not those of an earlier setting when the run stopped before them."""
+    report = folder / "report/report.html"
+    is_compared = until in (None, "compare", "report")
+    comparisons = list(read_rows(folder / "compare/comparisons.jsonl", Comparison)) if is_compared else []
+    return comparisons, report if until in (None, "report") and report.exists() else None
 
 
 def comparison_table(comparisons: list[Comparison]) -> Table:
@@ -315,13 +327,12 @@ def number(value: float | None, *, signed: bool = False) -> str:
     return f"{value:{sign}.3g}"
 
 
-def result_json(folder: Path) -> dict[str, Any]:
+def result_json(folder: Path, until: str | None = None) -> dict[str, Any]:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    comparisons = read_rows(folder / "compare/comparisons.jsonl", Comparison)
-    report = folder / "report/report.html"
+    comparisons, report = _reached(folder, until)
     return {
         "run": str(folder),
-        "report": str(report) if report.exists() else None,
+        "report": str(report) if report else None,
         "comparisons": [as_row(comparison) for comparison in comparisons],
         "stages": {
             name: {"seconds": state["seconds"], "counts": state["counts"], "status": state["status"]}

@@ -54,6 +54,16 @@ class Plan(Options):
             raise ValueError("; ".join(problems))
         return score
 
+    @field_validator("compare")
+    @classmethod
+    def _primary_exists(cls, compare: CompareOptions) -> CompareOptions:
+        known = plugins.names("metric", METRICS)
+        if compare.primary is not None and compare.primary not in known:
+            raise ValueError(
+                f"primary: {compare.primary!r} is not a metric{config.suggest(compare.primary, known)}"
+            )
+        return compare
+
     @model_validator(mode="after")
     def _systems_exist(self) -> Plan:
         unknown = sorted(set(self.generate.systems) - {BASE, TUNED})

@@ -174,12 +174,21 @@ def _synthesize(context: Context) -> Counts:
     chunks = context.rows("read/chunks.jsonl", Chunk)
     teacher = open_teacher(options, context.run.folder / "journal.sqlite", context.root)
     examples = synthesize_examples(chunks, teacher, options)
-    return _keep(
+    counts = _keep(
         context,
         examples,
         {Example: "synthesize/examples.jsonl", Refused: "synthesize/refused.jsonl"},
         "examples",
     )
+    if not counts["examples"]:
+        raise InputError(
+            f"the teacher ({teacher.name}) got no example out of {len(chunks)} passages;"
+            f" {counts['refused']} were refused",
+            where="synthesize",
+            do="the built-in teacher reads plain English prose only: name a model with synthesize.teacher, or look into"
+            " read/chunks.jsonl and synthesize/refused.jsonl for what it was given and why it was refused",
+        )
+    return counts
 
 
 def _prepare(context: Context) -> Counts:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from tunesmith.errors import InputError, TunesmithError
+from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.records import as_row, from_row
 
 Record = TypeVar("Record")
@@ -71,7 +71,7 @@ def told_when_full(path: Path) -> Iterator[None]:
         }
         if error.errno not in reasons:
             raise
-        raise TunesmithError(
+        raise MissingError(
             f"{reasons[error.errno]}; what was made before is kept",
             where=str(path),
             do="make room, or name another folder with --out, and run the same command again: it goes on from here",
@@ -191,9 +191,16 @@ class Run:
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Run:
-        with told_when_full(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("a+")
+        try:
+            with told_when_full(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = (self.folder / ".lock").open("a+")
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise InputError(
+                f"this cannot be the run folder: {error.strerror}",
+                where=str(self.folder),
+                do="name another folder with --out",
+            ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

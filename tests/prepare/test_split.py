@@ -47,3 +47,8 @@ def test_train_and_test_are_never_empty(groups: list[str], test: float, validati
     assert splits.keys() == set(groups)
     wanted = {"train", "test"} | ({"validation"} if validation > 0 else set())
     assert set(splits.values()) == wanted
+
+
+def test_five_documents_give_two_to_the_test_set() -> None:
+    splits = split_groups(["a", "b", "c", "d", "e"] * 4, test=0.2, validation=0.2, seed=0)
+    assert sorted(splits.values()) == ["test", "test", "train", "train", "validation"]

@@ -316,6 +316,8 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), root])},
             cwd=root,
             stderr=subprocess.DEVNULL,
+            # What runs in the background of a shell ignores Ctrl-C, and its children would too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         until = time.monotonic() + 30
         while len(server.requests) < 120 and time.monotonic() < until:

@@ -71,7 +71,6 @@ def test_learns_and_writes_down_how(options: Options, tmp_path: Path) -> None:
     assert log.peak_memory_mb > 50
     assert seen[-1][:2] == (6, 6)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "tunesmith.json",

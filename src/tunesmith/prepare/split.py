@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from tunesmith.errors import GateError
 from tunesmith.records import SplitName, content_id
 
+ENOUGH_GROUPS, TEST_GROUPS = 5, 2
+"""From five groups on the test set gets two: what holds in one document alone says nothing of others."""
+
 
 def split_groups(groups: Iterable[str], *, test: float, validation: float, seed: int) -> dict[str, SplitName]:
     """Assign each group to a split so that the shares of rows come as near as whole groups allow.
@@ -43,19 +46,20 @@ def split_groups(groups: Iterable[str], *, test: float, validation: float, seed:
             continue
         # Leave at least one group for each part that is still to come, and for train.
         still_needed = 1 + sum(1 for _, later in parts[position + 1 :] if later > 0)
-        taken = _nearest_prefix(remaining[: len(remaining) - still_needed], sizes, share * total)
+        at_least = TEST_GROUPS if name == "test" and len(sizes) >= ENOUGH_GROUPS else 1
+        taken = _nearest_prefix(remaining[: len(remaining) - still_needed], sizes, share * total, at_least)
         splits.update(dict.fromkeys(remaining[:taken], name))
         remaining = remaining[taken:]
     splits.update(dict.fromkeys(remaining, "train"))
     return splits
 
 
-def _nearest_prefix(order: list[str], sizes: Counter[str], wanted: float) -> int:
-    """How many groups from the front come nearest to `wanted` rows; at least one."""
-    best, best_distance, rows = 1, float("inf"), 0
+def _nearest_prefix(order: list[str], sizes: Counter[str], wanted: float, at_least: int) -> int:
+    """How many groups from the front come nearest to `wanted` rows."""
+    best, best_distance, rows = at_least, float("inf"), 0
     for count, group in enumerate(order, start=1):
         rows += sizes[group]
         distance = abs(rows - wanted)
-        if distance < best_distance:
+        if count >= at_least and distance < best_distance:
             best, best_distance = count, distance
     return best

@@ -36,7 +36,7 @@ def find_files(documents: str | Sequence[str], root: Path) -> list[FoundFile]:
         raise InputError(
             "there is no file in it" if len(asked) == 1 else "there is no file in any of them",
             where=f"read.documents: {', '.join(asked)}",
-            do=f"Put PDF, Markdown, text or HTML files there, or name another folder (seen from {root}).",
+            do=f"Put PDF, Markdown, text or HTML files there, or name another folder (seen from {root.resolve()}).",
         )
     return _with_distinct_names(found.values())
 
@@ -56,7 +56,7 @@ def _find(text: str, root: Path) -> list[FoundFile]:
     raise InputError(
         "there is no such file or folder",
         where=f"read.documents: {text}",
-        do=f"Paths are seen from {root}. Name a file, a folder, or a pattern such as docs/*.pdf.",
+        do=f"Paths are seen from {root.resolve()}. Name a file, a folder, or a pattern such as docs/*.pdf.",
     )
 
 
@@ -72,7 +72,7 @@ def _find_glob(text: str, root: Path) -> list[FoundFile]:
         raise InputError(
             "no file matches the pattern",
             where=f"read.documents: {text}",
-            do=f"Patterns are seen from {root}; ** stands for any folders.",
+            do=f"Patterns are seen from {root.resolve()}; ** stands for any folders.",
         )
     return [FoundFile(file, file.relative_to(fixed).as_posix()) for file in files]
 

@@ -101,21 +101,6 @@ def third_person(base: str) -> str:
     return base + ("es" if base.endswith(("s", "x", "z", "ch", "sh", "o")) else "s")
 
 
-def past_form(base: str) -> str | None:
-    """The past tense of a verb, when this table knows it or the rule is plain; else `None`."""
-    for forms in _IRREGULAR.replace("\n", " ").split(","):
-        parts = forms.split()
-        if parts[-1] == base:
-            return parts[0]
-    if base.endswith("e"):
-        return base + "d"
-    if re.search(r"[^aeiou]y$", base):
-        return base[:-1] + "ied"
-    if re.search(r"^[^aeiou]*[aeiou][bdgmnprt]$", base):
-        return base + base[-1] + "ed"
-    return base + "ed"
-
-
 def _past_only() -> frozenset[str]:
     rows = [row.split() for row in _IRREGULAR.replace("\n", " ").split(",")]
     return frozenset(row[0] for row in rows if len(row) == 3 and row[0] not in (row[1], row[2]))

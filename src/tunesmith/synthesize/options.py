@@ -8,11 +8,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tunesmith.options import Options
-from tunesmith.records import Kind
 from tunesmith.synthesize.checks import CHECKS
 
 OLLAMA = "http://127.0.0.1:11434/v1"
 CheckName = str
+WrittenKind = Literal["question_answer", "summary"]
 
 
 class TeacherOptions(Options):
@@ -62,9 +62,7 @@ class SynthesizeOptions(Options):
         description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, or "
         "{url, model, …}",
     )
-    kinds: tuple[Kind, ...] = Field(
-        ("question_answer",), description="what to write: question_answer, summary", min_length=1
-    )
+    kinds: tuple[WrittenKind, ...] = Field(("question_answer",), description="what to write", min_length=1)
     per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
     checks: tuple[CheckName, ...] = Field(
         tuple(CHECKS),
@@ -95,13 +93,6 @@ class SynthesizeOptions(Options):
                 f"{teacher!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}"
             )
         return teacher
-
-    @field_validator("kinds")
-    @classmethod
-    def _can_be_written(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        if "instruction" in kinds:
-            raise ValueError("kind 'instruction' is not written yet; there are: question_answer, summary")
-        return kinds
 
     @field_validator("checks")
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tunesmith.synthesize.clauses import Clause
 from tunesmith.synthesize.forms import third_person
 from tunesmith.synthesize.nouns import Span
-from tunesmith.synthesize.tagger import BE, HAVE, Word
+from tunesmith.synthesize.tagger import BE, Word
 from tunesmith.synthesize.wordlists import word_set
 
 DISCOURSE = word_set(
@@ -199,7 +199,3 @@ def predicate(clause: Clause, tail: str) -> str:
         verb = {"are": "is", "have": "has", "do": "does"}.get(verb) or third_person(clause.base)
     rest = _kept(words, clause.finite + 1, clause.verb + 1) if clause.finite != clause.verb else ""
     return tidy(" ".join(part for part in (before, verb, rest, tail) if part))
-
-
-def is_have(word: Word) -> bool:
-    return word.lower in HAVE

@@ -227,7 +227,6 @@ def _by_ending(word: str, lexicon: Lexicon) -> str:
     )
 
 
-_BEFORE_NOUN = {"DT", "PRP$", "JJ", "JJR", "JJS", "POS", "CD"}
 _NOUNS = {"NN", "NNS", "NNP", "NNPS"}
 
 

@@ -15,7 +15,6 @@ from tunesmith.synthesize.wordlists import word_set
 SUBORDINATORS = word_set("because although though while whereas if when unless until whenever wherever")
 
 
-_AFTER_VERB = word_set("DT PRP$ CD JJR RB JJS RBS IN")
 _STOPS = frozenset({",", ";", ":", "(", ")", "—", "–", "--", "and", "or", "but", "than"})
 
 

@@ -82,6 +82,8 @@ def save_trained(model: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         model.save_pretrained(folder, safe_serialization=True)
+    # peft adds a card of blanks that holds a path of this machine; `publish` is where cards belong.
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 def load_trained(model: Any, folder: Path) -> None:
