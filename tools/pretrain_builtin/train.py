@@ -213,8 +213,10 @@ def write_checkpoint(folder: Path, optimiser: Optimiser, state: State) -> None:
     (folder / "training_log.json").write_text(json.dumps(state.__dict__) + "\n", encoding="utf-8")
 
 
-def phase_of(elapsed: float, options: argparse.Namespace) -> int:
-    """Short sequences first; the shares are of the planned time."""
+def phase_of(step: int, elapsed: float, options: argparse.Namespace) -> int:
+    """Short sequences first: by the step with `--grow-at`, else by the share of the planned time."""
+    if options.grow_at:
+        return sum(step >= first for first in options.grow_at)
     share = elapsed / (options.minutes * 60)
     return 0 if share < options.short else 1 if share < options.middle else 2
 
@@ -235,6 +237,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--total-steps", type=int, help="end of the decay, together with --decay-from-step")
     parser.add_argument(
         "--short", type=float, default=0.45, help="share of the time after which sequences grow to 512"
+    )
+    parser.add_argument(
+        "--grow-at",
+        type=int,
+        nargs=2,
+        metavar=("STEP", "STEP"),
+        help="steps at which sequences grow to 512 and to 768, instead of by the clock",
     )
     parser.add_argument(
         "--middle", type=float, default=0.9, help="share of the time after which they grow to 768"
@@ -288,7 +297,7 @@ def main() -> None:
     saved_at, pace = time.monotonic(), 1.0
     while state.total is None or state.step < state.total:
         began = time.monotonic()
-        phase = phase_of(state.seconds, options) if options.phase is None else options.phase
+        phase = phase_of(state.step, state.seconds, options) if options.phase is None else options.phase
         tokens, mask, targets, marks = batches.next(phase, state, exchange.rank, exchange.ranks)
         local = loss_of(tokens, mask, targets, marks)
         local.backward()
