@@ -8,27 +8,15 @@ from dataclasses import dataclass
 
 from tunesmith.audit.study import Answer
 from tunesmith.read.sentences import sentence_spans
+from tunesmith.synthesize.checks import NUMBER_WORDS
 
+LARGEST_WORD = 12
 NUMBERS = {
-    name: number
-    for number, name in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ]
-    )
-} | {"a": 1, "a single": 1, "single": 1}
+    **{word: int(value) for word, value in NUMBER_WORDS.items() if int(value) <= LARGEST_WORD},
+    "a": 1,
+    "a single": 1,
+    "single": 1,
+}
 _NUMBER = r"\d+|" + "|".join(sorted(NUMBERS, key=len, reverse=True))
 _STATED = re.compile(
     rf"\b(?P<kind>exactly|only|in|with|using|as|of|at most|no more than|not more than|up to|maximum(?: "

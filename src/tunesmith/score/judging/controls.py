@@ -18,7 +18,6 @@ from tunesmith.score.judging.pairs import Pair, settled_without_asking
 from tunesmith.score.judging.pairwise import PairwiseJudge, judge_locally
 from tunesmith.score.metric import answer_text
 
-CONTROLS = ("self", "corrupted", "longest", "random")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _NUMBER = re.compile(r"\d+")
 
