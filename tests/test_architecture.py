@@ -22,6 +22,7 @@ FLOORS: list[set[str]] = [
     {"steps"},
     {"pipeline", "samples", "starter"},
     {"forecast", "display"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

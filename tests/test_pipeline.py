@@ -17,7 +17,7 @@ from tunesmith.config import parse_plan
 from tunesmith.pipeline import Standing, Watcher, run_plan
 from tunesmith.plan import Plan
 from tunesmith.records import Comparison, Prediction, Row
-from tunesmith.steps import STEPS
+from tunesmith.steps.table import STEPS
 from tunesmith.store import Run, StageState, read_rows
 
 NAMES = [step.name for step in STEPS if step.name != "judge"]

@@ -24,7 +24,8 @@ import yaml
 from tunesmith import __version__
 from tunesmith.models.load import check_before_the_run
 from tunesmith.plan import Plan
-from tunesmith.steps import Context, Step, steps_of
+from tunesmith.steps.base import Context, Step
+from tunesmith.steps.table import steps_of
 from tunesmith.store import (
     Run,
     StageState,

@@ -1,0 +1,75 @@
+"""How each stage is fed and kept: the table that joins pure stages to the files of a run folder.
+
+    read -> synthesize -> prepare -> train -> generate -> score (-> judge) -> compare -> report
+
+Every step reads rows that earlier steps wrote, calls one public function of its stage, and writes what comes out as it
+comes. Nothing else in tunesmith touches these files.
+"""
+
+from __future__ import annotations
+
+from tunesmith.plan import TUNED, Plan
+from tunesmith.steps.base import SPLITS, SYSTEMS, Step
+from tunesmith.steps.data import documents_outside, prepare_step, read_step, synthesize_step, teacher_outside
+from tunesmith.steps.models import base_outside, generate_step, systems_outside, train_step
+from tunesmith.steps.results import (
+    compare_step,
+    judge_outside,
+    judge_step,
+    report_step,
+    score_step,
+    summary_outside,
+)
+
+_READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
+_SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
+_PREPARED = (*(f"prepare/{split}.jsonl" for split in SPLITS), "prepare/refused.jsonl", "prepare/leaks.json")
+_GENERATED = tuple(f"generate/{system}.jsonl" for system in SYSTEMS)
+_COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
+
+STEPS: tuple[Step, ...] = (
+    Step("read", (), _READ, ("read",), read_step, documents_outside),
+    Step(
+        "synthesize", ("read/chunks.jsonl",), _SYNTHESIZED, ("synthesize",), synthesize_step, teacher_outside
+    ),
+    Step("prepare", ("synthesize/examples.jsonl",), _PREPARED, ("prepare",), prepare_step),
+    Step(
+        "train",
+        ("prepare/train.jsonl", "prepare/validation.jsonl"),
+        (f"train/{TUNED}", "train/log.json"),
+        ("train", "tasks", "models/load.py"),
+        train_step,
+        base_outside,
+    ),
+    Step(
+        "generate",
+        ("prepare/test.jsonl",),
+        _GENERATED,
+        ("generate", "tasks", "models/load.py"),
+        generate_step,
+        systems_outside,
+    ),
+    Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), score_step),
+    Step(
+        "judge",
+        ("prepare/test.jsonl", *_GENERATED),
+        ("judge/judgements.jsonl", "judge/summary.json"),
+        ("judging.py", "score", "compare", "synthesize/client.py", "synthesize/endpoint.py"),
+        judge_step,
+        judge_outside,
+    ),
+    Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), compare_step),
+    Step(
+        "report",
+        (*_READ, *_SYNTHESIZED, *_PREPARED, "train/log.json", *_GENERATED, "score/scores.jsonl", *_COMPARED),
+        ("report/report.html", "report/report.md", "report/metrics.csv"),
+        ("report", "audit", "evidence.py", "unseen.py"),
+        report_step,
+        summary_outside,
+    ),
+)
+
+
+def steps_of(plan: Plan) -> tuple[Step, ...]:
+    """The steps that the plan asks for, in order: all but those whose key it leaves empty."""
+    return tuple(step for step in STEPS if getattr(plan, step.name) is not None)
