@@ -83,6 +83,25 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Scenario:
+    """One cell of a grid: what a teacher is to write about, in place of a passage."""
+
+    id: str
+    source_id: str
+    """What is held out together with it: levels such as the product, or the cell itself."""
+    instruction: str
+    """The short prompt that the student learns from."""
+    attributes: dict[str, str]
+    """Attribute to level; attributes that are absent beside the others are left out."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Attribute to what the teacher is told of its level."""
+    criteria: tuple[str, ...] = ()
+    """What the text has to keep to: what holds for all first, then what belongs to the levels."""
+    variant: int = 1
+    """Counted from 1, where several texts are wanted for one cell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One thing to learn: what is asked, what is to be answered, and where that stands."""
 
