@@ -17,10 +17,11 @@ from tunesmith.score.judging.asking import Asker, Reply, Request
 from tunesmith.score.judging.pairs import Pair, build_pairs
 from tunesmith.score.predictions import check_references
 from tunesmith.synthesize.client import Unanswered
-from tunesmith.synthesize.endpoint import Connection, connected, read_key
+from tunesmith.synthesize.engine import Connection, connected, read_key
 from tunesmith.synthesize.journal import Reply as Answered
-from tunesmith.synthesize.journal import request_key
 from tunesmith.synthesize.options import TeacherOptions
+from tunesmith.synthesize.request import Request as Message
+from tunesmith.synthesize.request import make_request
 
 OPTION = "judge.judge"
 """Where a plan says how to reach the judge; messages name it."""
@@ -30,9 +31,7 @@ OPTION = "judge.judge"
 class Sent:
     """A request of the judge as the server gets it."""
 
-    key: str
-    body: Mapping[str, Any]
-    schema: Mapping[str, Any]
+    request: Message
 
 
 class ServerAsker:
@@ -52,7 +51,7 @@ class ServerAsker:
 
     def _sent(self, request: Request) -> Sent:
         body = {"model": self.name, "messages": list(request.messages), **request.options}
-        return Sent(request_key(self._connection.client.options.url, body), body, request.schema)
+        return Sent(make_request(self._connection.client.options.url, body, request.schema))
 
 
 def _read(reply: Answered | Unanswered) -> Reply:

@@ -22,6 +22,8 @@ def rows() -> dict[str, str]:
 def shown(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

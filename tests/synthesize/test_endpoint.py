@@ -257,13 +257,13 @@ def test_one_served_model_needs_no_name(tmp_path: Path) -> None:
 
 def test_limit_of_requests_stops_and_goes_on_later(tmp_path: Path) -> None:
     with StubServer() as server:
-        with pytest.raises(TunesmithError, match="limit of 6 requests"):
-            run(server, tmp_path / "j.sqlite", tanks(10), max_requests=6, concurrency=1)
+        with pytest.raises(TunesmithError, match="6 of 6 requests"):
+            run(server, tmp_path / "j.sqlite", tanks(10), budget={"requests": 6}, concurrency=1)
         assert len(server.requests) == 6
-        with pytest.raises(TunesmithError, match="limit of 6 requests"):
-            run(server, tmp_path / "j.sqlite", tanks(10), max_requests=6, concurrency=1)
+        with pytest.raises(TunesmithError, match="6 of 6 requests"):
+            run(server, tmp_path / "j.sqlite", tanks(10), budget={"requests": 6}, concurrency=1)
         assert len(server.requests) == 6
-        assert len(run(server, tmp_path / "j.sqlite", tanks(10), max_requests=10)) == 10
+        assert len(run(server, tmp_path / "j.sqlite", tanks(10), budget={"requests": 10})) == 10
         assert len(server.requests) == 10
 
 

@@ -25,6 +25,7 @@ from tunesmith.score.judging.pointwise import PointwiseJudge
 from tunesmith.score.judging.prompts import Mode, open_prompt
 from tunesmith.score.metric import METRICS, Metric
 from tunesmith.score.stage import ScoreOptions, open_metrics
+from tunesmith.spending import Budget, Prices, check_budget
 
 OLLAMA = "http://127.0.0.1:11434/v1"
 
@@ -60,9 +61,19 @@ class JudgeEndpoint(Options):
     tries: int = Field(
         default=6, ge=1, description="Times one request is sent before it counts as `no reply`."
     )
-    max_requests: int | None = Field(
-        default=None, ge=1, description="Most requests this run may send; empty for no limit."
+    prices: Prices | None = Field(
+        default=None, description="What a million tokens cost, {input: …, output: …}."
     )
+    budget: Budget | None = Field(
+        default=None,
+        description="Most that all runs of this folder may spend on the judge, {money: …, requests: …, hours: …, then: "
+        "stop | go_on}.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> JudgeEndpoint:
+        check_budget(self.budget, self.prices)
+        return self
 
     @field_validator("url")
     @classmethod
@@ -74,9 +85,10 @@ class JudgeEndpoint(Options):
     def connection(self) -> dict[str, Any]:
         """What the teacher's engine needs to reach the server, by its option names.
 
-        Temperature and seed are left out: each request of the judge brings its own.
+        Temperature and seed are left out: each request of the judge brings its own. A verdict that is cut off does not
+        count, and is not asked for again.
         """
-        return self.model_dump(exclude={"seed"})
+        return self.model_dump(exclude={"seed"}) | {"longer_once": False}
 
 
 class JudgeModel(ComputeOptions):

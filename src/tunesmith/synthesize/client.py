@@ -3,7 +3,7 @@
 What the server says decides: 401, 402, 403, 404 stop the run, because every request would meet them; 400,
 413, 422 turn down the one item; 408, 409, 425, 429, 5xx and network errors are tried again, after the
 server's own Retry-After or a random wait that doubles (full jitter, Brooker 2015). Only the request that
-was refused waits."""
+was refused waits. A server that fails request after request stops the run too."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import MissingError, TunesmithError
+from tunesmith.synthesize.budget import Ledger
+from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
+from tunesmith.synthesize.request import Request, longer
 
 if TYPE_CHECKING:
     import aiohttp
+    import yarl
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+NOTE_TIME_S = 1.0
+"""How often the journal hears how long a run has been asking."""
 _STOPS = {401, 402, 403, 404}
 _REJECTS = {400, 413, 422}
 _FORMATS = ("json_schema", "json_object", "off")
@@ -33,74 +39,34 @@ _FORMATS = ("json_schema", "json_object", "off")
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A request that had no reply after all tries. Not kept in the journal: the next run asks again."""
+    """A request without a reply. Not kept in the journal: the next run asks again."""
 
     reason: str
     tries: int
+    """0: it was never sent, because the budget was spent."""
 
 
-class Gate:
-    """How many requests may be in flight: doubles until the server refuses, then feels its way.
+class Job:
+    """A request on its way, and whom to tell of its reply."""
 
-    A burst of refusals sets the limit to what the server still holds, which is what it took; a lone refusal
-    (under 8 % of the recent ones) changes nothing. Near the level that was refused it grows ten times more
-    slowly."""
+    __slots__ = ("_on_done", "first", "reply", "request", "tries")
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = min(most, 4)
-        self.in_flight = 0
-        self._ceiling: int | None = None
-        self._share = 0.0
-        self._successes = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
+    def __init__(self, request: Request, on_done: Callable[[Job], None]) -> None:
+        self.request = request
+        self.reply: Reply | Unanswered | None = None
+        self.first: Reply | None = None
+        """The reply that was cut, while a longer one is asked for."""
+        self.tries = 0
+        self._on_done = on_done
 
-    async def enter(self) -> None:
-        if self.in_flight < self.limit and not self._queue:
-            self.in_flight += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave(is_refused=None)
-            else:
-                with contextlib.suppress(ValueError):
-                    self._queue.remove(turn)
-            raise
-
-    def leave(self, *, is_refused: bool | None) -> None:
-        """`is_refused`: the server said 429; `None` when the request tells nothing about its load."""
-        self.in_flight -= 1
-        if is_refused is not None:
-            self._share = 0.95 * self._share + 0.05 * is_refused
-        if is_refused and self._share >= 0.08:
-            self.limit = max(1, min(self.limit, self.in_flight))
-            self._ceiling, self._successes = self.limit + 1, 0
-        elif is_refused is False:
-            self._grow()
-        while self._queue and self.in_flight < self.limit:
-            turn = self._queue.popleft()
-            if not turn.done():
-                self.in_flight += 1
-                turn.set_result(None)
-
-    def _grow(self) -> None:
-        self._successes += 1
-        near = self._ceiling is not None and self.limit + 1 >= self._ceiling
-        if self._successes >= self.limit * (10 if near else 1):
-            self._successes = 0
-            step = self.limit if self._ceiling is None else 1
-            self.limit = min(self.most, self.limit + step)
-            if near:
-                self._ceiling = self.limit + 1
+    def finish(self, reply: Reply | Unanswered) -> None:
+        self.reply = reply
+        self._on_done(self)
 
 
 @dataclass
 class Client:
-    """One server. `ask` may run many times at once on one event loop."""
+    """One server. Its methods run on one event loop, but for `find` and `is_closing`."""
 
     options: TeacherOptions
     model: str
@@ -111,60 +77,176 @@ class Client:
     is_closing: bool = field(init=False, default=False)
     fatal: TunesmithError | None = field(init=False, default=None)
     """What every further request would meet as well."""
+    on_fatal: list[Callable[[], None]] = field(init=False, default_factory=list)
     gate: Gate = field(init=False)
-    _format: str = field(init=False)
-    _accepted: set[str] = field(init=False, default_factory=set)
-    _session: aiohttp.ClientSession | None = field(init=False, default=None, repr=False)
-    _sent: int = field(init=False)
+    ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.concurrency)
-        self._format = self.options.structured
-        self._sent = self.journal.usage().requests
+        before = self.journal.usage()
+        self.ledger = Ledger(self.options.budget, self.options.prices, before)
+        self._format: str = self.options.structured
+        self._accepted: set[str] = set()
+        self._suffixes: dict[tuple[str, int], bytes] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._url: yarl.URL | None = None
+        self._queue: deque[Job] = deque()
+        self._same: dict[str, list[Job]] = {}
+        """Jobs by the key of their request, from the moment they are queued: equal ones are sent once."""
+        self._workers: list[asyncio.Task[None]] = []
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._delayed: dict[Job, asyncio.TimerHandle] = {}
+        self._drained: asyncio.Event | None = None
+        self._n_answered = before.replies
+        self._n_failed_in_a_row = 0
+        self._started_at = time.time()
+        self._noted = 0.0
 
-    async def ask(self, name: str, body: Mapping[str, Any], schema: Mapping[str, Any]) -> Reply | Unanswered:
-        """The reply to one request, from the journal when it is there.
+    # What the journal knows
 
-        Args:
-            name: the request's key in the journal.
-            body: model, messages and settings, without the wanted format.
-            schema: JSON schema of the reply.
+    def find(self, request: Request) -> tuple[Reply | None, Request, Reply | None]:
+        """The kept reply, or what has to be sent, and the reply that was cut if it is about that."""
+        kept = self.journal.get(request.key)
+        if kept is None or not self._is_worth_more(kept):
+            return kept, request, None
+        again = longer(self.options.url, request)
+        more = self.journal.get(again.key)
+        return (None if more is None else _better(kept, more)), again, kept
 
-        Raises:
-            TunesmithError: what stops the whole run: the key is wrong, the model is not there, the limit is
-            reached.
-        """
-        kept = self.journal.get(name)
-        if kept is not None:
-            return kept
-        trouble = ""
-        number = 0
-        while number < self.options.tries:
-            asked, status, text, retry_after = await self._send(name, body, schema)
-            if status == 200 and (reply := _envelope(text)) is not None:
-                self._accepted.add(asked)
-                self.journal.put(name, self.options.url, body, reply)
-                return reply
-            if status in _STOPS:
-                self.fatal = self._stop(status, text)
-                raise self.fatal
-            if status in _REJECTS:
-                if (other := self._other_format(asked)) is not None:
-                    self._format = other
-                    continue
-                reply = Reply("rejected", f"HTTP {status}: {_shown(text)}")
-                self.journal.put(name, self.options.url, body, reply)
-                if asked not in self._accepted:
-                    # No format pleased the server, so that the request itself is at fault, not the format.
-                    self._format = self.options.structured
-                return reply
-            trouble = text if status == 0 else f"HTTP {status}: {_shown(text)}"
-            number += 1
-            if self.is_closing:
+    def _is_worth_more(self, reply: Reply) -> bool:
+        return self.options.longer_once and reply.outcome == "answered" and reply.finish_reason == "length"
+
+    # The queue and its workers
+
+    def submit(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            same = self._same.setdefault(job.request.key, [])
+            same.append(job)
+            if len(same) == 1:
+                self._queue.append(job)
+        self._wake()
+
+    def _wake(self) -> None:
+        n_wanted = min(self.gate.limit - self.gate.in_flight, len(self._queue))
+        while n_wanted > 0:
+            if self._idle:
+                turn = self._idle.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+            elif len(self._workers) < self.gate.most:
+                self._workers.append(asyncio.get_running_loop().create_task(self._work()))
+            else:
                 break
-            if number < self.options.tries:
-                await asyncio.sleep(retry_after if retry_after is not None else _jittered(number))
-        return Unanswered(trouble, self.options.tries)
+            n_wanted -= 1
+
+    async def _work(self) -> None:
+        while True:
+            job = self._next()
+            if job is None:
+                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._idle.append(turn)
+                await turn
+                continue
+            await self._serve(job)
+
+    def _next(self) -> Job | None:
+        """The job to send now, booked and counted as in flight; `None` when none may go out."""
+        if self.is_closing or self.fatal is not None:
+            self._drop_all()
+            return None
+        if not self._queue or not self.gate.is_open:
+            return None
+        standing = self.ledger.reserve(self._queue[0].request)
+        if standing == "sent":
+            self.gate.enter()
+            return self._queue.popleft()
+        if standing == "spent":
+            spent = f"not asked: the budget is spent ({self.ledger.in_words()})"
+            while self._queue:
+                self._finish(self._queue.popleft(), Unanswered(spent, 0))
+        return None
+
+    async def _serve(self, job: Job) -> None:
+        import aiohttp
+
+        # Read now and not when the job came: others may have learnt meanwhile which format the server knows.
+        asked = self._format if job.request.schema is not None else "off"
+        is_refused: bool | None = None
+        status, data, retry_after = 0, b"", None
+        started = time.monotonic()
+        try:
+            if self._session is None:
+                self._session = self._open()
+            async with self._session.post(self._url, data=self._payload(job.request, asked)) as response:  # type: ignore[arg-type]
+                data = await response.read()
+                status = response.status
+                if status != 200:
+                    retry_after = _seconds(response.headers.get("Retry-After"))
+            is_refused = status == 429
+        except TimeoutError:
+            data = f"no reply within {self.options.timeout_s:g} s".encode()
+        except aiohttp.ClientError as error:
+            data = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+        finally:
+            self.gate.leave(is_refused=is_refused)
+        try:
+            self._take(job, asked, status, data, retry_after, time.monotonic() - started)
+        except TunesmithError as error:  # the journal's disk is full
+            self._give_up(error)
+        self._wake()
+        if self._drained is not None and self.gate.in_flight == 0:
+            self._drained.set()
+
+    def _payload(self, request: Request, asked: str) -> bytes:
+        try:
+            body = request.text.encode("utf-8")
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can say in ASCII only
+            body = json.dumps(json.loads(request.text)).encode("ascii")
+        if asked == "off" or request.schema is None:
+            return body
+        # Schemas are a handful of constants: each is written once.
+        name = (asked, id(request.schema))
+        if name not in self._suffixes:
+            self._suffixes[name] = b"," + json.dumps(_wanted(asked, request.schema))[1:].encode("ascii")
+        return body[:-1] + self._suffixes[name]
+
+    # What a reply means
+
+    def _take(
+        self, job: Job, asked: str, status: int, data: bytes, retry_after: float | None, seconds: float
+    ) -> None:
+        reply = _envelope(data) if status == 200 else None
+        if status in _REJECTS:
+            reply = self._rejected(job, asked, status, data)
+        cost = self.ledger.settle(job.request, reply)
+        self.journal.count_attempt(job.request.key, str(status or "network"), seconds, reply, cost)
+        self._note_time()
+        if reply is not None:
+            self._n_failed_in_a_row = 0
+            self._n_answered += 1
+            if status == 200:
+                self._accepted.add(asked)
+            self._keep(job, reply)
+        elif status in _STOPS:
+            self._give_up(self._stop(status, _decoded(data)))
+        elif status in _REJECTS:
+            self._queue.appendleft(job)  # in another format
+        else:
+            text = _decoded(data)
+            self._failed(job, text if status == 0 else f"HTTP {status}: {_shown(text)}", retry_after)
+
+    def _rejected(self, job: Job, asked: str, status: int, data: bytes) -> Reply | None:
+        """The refusal as a reply; `None` when the format may be at fault, and another one was chosen."""
+        text = _decoded(data)
+        if _is_filtered(text):
+            return Reply("answered", "", "content_filter")
+        if job.request.schema is not None and (other := self._other_format(asked)) is not None:
+            self._format = other
+            return None
+        if asked not in self._accepted:
+            # No format pleased the server, so that the request itself is at fault, not the format.
+            self._format = self.options.structured
+        return Reply("rejected", f"HTTP {status}: {_shown(text)}")
 
     def _other_format(self, asked: str) -> str | None:
         """The format to ask in after `asked` was turned down; `None` when it cannot be the format's fault."""
@@ -172,66 +254,95 @@ class Client:
             return None
         return self._format if self._format != asked else _FORMATS[_FORMATS.index(asked) + 1]
 
-    async def _send(
-        self, name: str, body: Mapping[str, Any], schema: Mapping[str, Any]
-    ) -> tuple[str, int, str, float | None]:
-        """(format asked for, HTTP status or 0, text, seconds that the server asks to wait)."""
-        import aiohttp
+    def _keep(self, job: Job, reply: Reply) -> None:
+        self.journal.put(job.request, self.model, self.options.url, reply)
+        if job.first is not None:
+            self._finish(job, _better(job.first, reply))
+        elif self._is_worth_more(reply):
+            again = longer(self.options.url, job.request)
+            waiting = self._same.pop(job.request.key)
+            self._same[again.key] = waiting
+            job.request, job.first, job.tries = again, reply, 0
+            self._queue.appendleft(job)
+        else:
+            self._finish(job, reply)
 
-        await self.gate.enter()
-        # Read here and not before the gate: others may have learnt meanwhile which format the server knows.
-        asked = self._format
-        refused: bool | None = None
-        status, text, retry_after = 0, "", None
-        started = time.monotonic()
-        try:
-            if self.fatal is not None:
-                raise self.fatal
-            if self.is_closing:
-                raise asyncio.CancelledError
-            self._reserve()
-            if self._session is None:
-                self._session = self._open()
-            async with self._session.post(
-                f"{self.options.url}/chat/completions", json={**body, **_wanted(asked, schema)}
-            ) as response:
-                text = await response.text(errors="replace")
-                status = response.status
-                retry_after = _seconds(response.headers.get("Retry-After"))
-            refused = status == 429
-        except TimeoutError:
-            text = f"no reply within {self.options.timeout_s:g} s"
-        except aiohttp.ClientError as error:
-            text = f"{type(error).__name__}: {error}"
-        finally:
-            self.gate.leave(is_refused=refused)
-        self.journal.count_attempt(name, str(status or "network"), time.monotonic() - started)
-        return asked, status, text, retry_after
+    def _failed(self, job: Job, trouble: str, retry_after: float | None) -> None:
+        job.tries += 1
+        if job.tries >= self.options.tries or self.is_closing:
+            self._n_failed_in_a_row += job.tries >= self.options.tries
+            self._finish(job, Unanswered(trouble, job.tries))
+            if self._n_answered == 0:
+                self._give_up(self.unreachable(trouble))
+            elif self._n_failed_in_a_row >= self.options.give_up_after:
+                self._give_up(self._broken(trouble))
+            return
+        wait = retry_after if retry_after is not None else _jittered(job.tries)
+        self._delayed[job] = asyncio.get_running_loop().call_later(wait, self._again, job)
 
-    def _reserve(self) -> None:
-        most = self.options.max_requests
-        if most is not None and self._sent >= most:
-            self.fatal = TunesmithError(
-                f"the limit of {most} requests is reached",
-                where=f"{self.option}.max_requests",
-                do="raise the limit and run again: the replies so far are kept and not asked for again",
-            )
-            raise self.fatal
-        self._sent += 1
+    def _again(self, job: Job) -> None:
+        self._delayed.pop(job, None)
+        self._queue.appendleft(job)
+        self._wake()
+
+    def _finish(self, job: Job, reply: Reply | Unanswered) -> None:
+        for same in self._same.pop(job.request.key, [job]):
+            same.finish(reply)
+
+    def _note_time(self) -> None:
+        if self.ledger.seconds - self._noted >= NOTE_TIME_S:
+            self._noted = self.ledger.seconds
+            self.journal.count_seconds(self._started_at, self._noted)
+
+    # The end
+
+    def _give_up(self, error: TunesmithError) -> None:
+        if self.fatal is None:
+            self.fatal = error
+        self._drop_all()
+        for tell in self.on_fatal:
+            tell()
+
+    def _drop_all(self) -> None:
+        """Lets go of what is not in flight: nobody waits for it any more."""
+        for handle in self._delayed.values():
+            handle.cancel()
+        self._delayed.clear()
+        self._queue.clear()
+
+    async def drain(self) -> None:
+        """Waits for what the server works on already, because it is paid for, and lets nothing else out."""
+        self.is_closing = True
+        self._drop_all()
+        if self.gate.in_flight:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
+
+    async def close(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self.ledger.seconds:
+            self.journal.count_seconds(self._started_at, self.ledger.seconds)
+        if self._session is not None:
+            await self._session.close()
+
+    # The connection
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
+        import yarl
 
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        self._url = yarl.URL(f"{self.options.url}/chat/completions")
+        headers = {"Content-Type": "application/json"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
         return aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
             connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
-
-    def close_gate(self) -> None:
-        """Lets no further request out; may be called from another thread."""
-        self.is_closing = True
 
     async def served_models(self) -> list[str]:
         """Names of the models that the server offers."""
@@ -250,15 +361,29 @@ class Client:
         except (ValueError, KeyError, TypeError):
             return []
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+    # Messages
+
+    def spent(self) -> TunesmithError:
+        return TunesmithError(
+            f"the budget is spent: {self.ledger.in_words()}",
+            where=f"{self.option}.budget",
+            do="raise it and run again: the replies so far are kept and not asked for again; or say then: go_on, to go "
+            "on with what there is",
+        )
 
     def unreachable(self, reason: str) -> MissingError:
         return MissingError(
             f"the server does not answer ({reason})",
             where=self.options.url,
             do=f"start it, or mend {self.option}.url",
+        )
+
+    def _broken(self, trouble: str) -> TunesmithError:
+        return TunesmithError(
+            f"{self._n_failed_in_a_row} requests in a row had no reply after {self.options.tries} tries each, and none "
+            f"between them had one ({trouble})",
+            where=self.options.url,
+            do="see to the server, then run again: the replies so far are kept, and the run goes on from there",
         )
 
     def _stop(self, status: int, text: str) -> TunesmithError:
@@ -283,6 +408,11 @@ class Client:
         )
 
 
+def _better(cut: Reply, more: Reply) -> Reply:
+    """The second of two replies to one question, unless the server would not write a longer one."""
+    return cut if more.outcome == "rejected" else more
+
+
 def _wanted(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if form == "json_schema":
         return {
@@ -291,18 +421,18 @@ def _wanted(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
                 "json_schema": {"name": "reply", "strict": True, "schema": schema},
             }
         }
-    return {"response_format": {"type": "json_object"}} if form == "json_object" else {}
+    return {"response_format": {"type": "json_object"}}
 
 
-def _envelope(text: str) -> Reply | None:
-    """The first choice of a chat completion, or `None` when the text is none (a proxy's page, a cut body)."""
+def _envelope(data: bytes) -> Reply | None:
+    """The first choice of a chat completion, or `None` when the data is none (a proxy's page, a cut body)."""
     try:
-        data = json.loads(text)
-        choice = data["choices"][0]
+        value = json.loads(data)
+        choice = value["choices"][0]
         content = choice["message"].get("content")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return None
-    usage = data.get("usage") or {}
+    usage = value.get("usage") or {}
     return Reply(
         "answered",
         content if isinstance(content, str) else "",
@@ -310,6 +440,17 @@ def _envelope(text: str) -> Reply | None:
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
     )
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _is_filtered(text: str) -> bool:
+    """Some servers say with HTTP 400 that their content filter stopped the prompt."""
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        return bool(json.loads(text)["error"].get("code") == "content_filter")
+    return False
 
 
 def _shown(text: str) -> str:

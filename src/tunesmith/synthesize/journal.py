@@ -1,38 +1,50 @@
-"""Every reply of a model teacher, kept by the content of its request: nothing is paid for twice.
+"""Every reply of a teacher, kept by the content of its request: nothing is paid for twice.
 
-One SQLite file in WAL mode. Replies are committed in groups (each 50 ms, or 64 of them), so that a killed
-run loses at most the requests that were in flight and those of the last group; a database torn by the kill
-heals itself on opening."""
+One SQLite file in WAL mode. A thread of its own commits replies in groups (each 50 ms, or 200 of them), so
+that a killed run loses at most the requests that were in flight and those of the last group; a database torn
+by the kill heals itself on opening."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import threading
 import time
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.errors import InputError
-from tunesmith.records import content_id
+from tunesmith.errors import InputError, TunesmithError
+from tunesmith.synthesize.request import Request
 
-GROUP, GROUP_S = 64, 0.05
+GROUP, GROUP_S = 200, 0.05
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reply (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, url TEXT NOT NULL, request BLOB NOT NULL, reply BLOB NOT NULL,
+    key TEXT NOT NULL UNIQUE, model TEXT NOT NULL, address TEXT NOT NULL, request BLOB NOT NULL,
+    outcome TEXT NOT NULL, text BLOB NOT NULL, finish_reason TEXT,
     prompt_tokens INTEGER, completion_tokens INTEGER
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attempt (
-    at REAL NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, seconds REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS attempt (
+    at REAL NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, seconds REAL NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL
+);
+CREATE TABLE IF NOT EXISTS session (started REAL PRIMARY KEY, seconds REAL NOT NULL);
+"""
+_SUMS = """
+SELECT COUNT(*), TOTAL(status = '200'), TOTAL(prompt_tokens), TOTAL(completion_tokens), TOTAL(cost),
+       TOTAL(CASE WHEN cost IS NULL THEN prompt_tokens END),
+       TOTAL(CASE WHEN cost IS NULL THEN completion_tokens END)
+FROM attempt
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said to one request, for good: another try would say the same."""
+    """What a model said to one request, for good: another try would say the same."""
 
     outcome: Literal["answered", "rejected"]
     """`rejected`: the server does not take this request (HTTP 400, 413, 422)."""
@@ -50,89 +62,199 @@ class Usage:
     replies: int
     prompt_tokens: int
     completion_tokens: int
-
-
-def request_key(url: str, body: Mapping[str, Any]) -> str:
-    """Names a request by its content: server, model, messages and settings."""
-    return content_id(
-        url, json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")), length=32
-    )
+    money: float = 0.0
+    """What was paid at the prices of the time."""
+    unpriced: tuple[int, int] = (0, 0)
+    """Tokens of prompts and replies that came while no prices were given."""
+    seconds: float = 0.0
+    """From each run's first request to its last reply."""
 
 
 class Journal:
-    """Raises `InputError` when the file is no journal."""
+    """Any thread may use it. Raises `InputError` when the file is no journal."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting = 0
-        self._since = time.monotonic()
+        self._reading = threading.Lock()
+        self._waiting: dict[str, Reply] = {}
+        """Replies on their way to the file."""
+        # Deques, because their ends may be used from several threads without a lock.
+        self._rows: deque[tuple[Request, str, str, Reply]] = deque()
+        self._attempts: deque[tuple[Any, ...]] = deque()
+        self._session: deque[tuple[float, float]] = deque(maxlen=1)
+        self._writing = threading.Lock()
+        self._something, self._enough = threading.Event(), threading.Event()
+        self._is_closing = False
+        self._trouble: TunesmithError | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Opened by the caller, used by the thread that sends: never by two at once.
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.executescript(_SCHEMA)
+            self._reader = _opened(path)
+            self._writer = _opened(path)
         except (sqlite3.DatabaseError, OSError) as error:
-            raise InputError(
-                f"the journal of the teacher's replies cannot be used: {error}",
-                where=str(path),
-                do="move the file away to start anew (replies in it are then asked for again), or free the disk",
-            ) from error
+            raise _unusable(path, error) from error
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
 
     def get(self, key: str) -> Reply | None:
-        row = self._database.execute("SELECT reply FROM reply WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Reply(**json.loads(zlib.decompress(row[0])))
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return waiting
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT outcome, text, finish_reason, prompt_tokens, completion_tokens FROM reply WHERE key = ?",
+                (key,),
+            ).fetchone()
+        return None if row is None else Reply(row[0], _unpacked(row[1]), *row[2:])
 
-    def put(self, key: str, url: str, body: Mapping[str, Any], reply: Reply) -> None:
-        self._begin()
-        self._database.execute(
-            "INSERT OR REPLACE INTO reply VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                str(body.get("model")),
-                url,
-                _packed(body),
-                _packed(asdict(reply)),
-                reply.prompt_tokens,
-                reply.completion_tokens,
-            ),
-        )
-        self._written()
+    def put(self, request: Request, model: str, address: str, reply: Reply) -> None:
+        """Keeps a reply. Raises what the file's disk raised while earlier ones were written."""
+        if self._trouble is not None:
+            raise self._trouble
+        self._waiting[request.key] = reply
+        self._rows.append((request, model, address, reply))
+        self._notice()
 
-    def count_attempt(self, key: str, status: str, seconds: float) -> None:
+    def count_attempt(
+        self, key: str, status: str, seconds: float, reply: Reply | None = None, cost: float | None = None
+    ) -> None:
         """Notes that a request went out, whatever came of it."""
-        self._begin()
-        self._database.execute("INSERT INTO attempt VALUES (?, ?, ?, ?)", (time.time(), key, status, seconds))
-        self._written()
+        tokens = (None, None) if reply is None else (reply.prompt_tokens, reply.completion_tokens)
+        self._attempts.append((time.time(), key, status, seconds, *tokens, cost))
+        self._notice()
+
+    def count_seconds(self, started: float, seconds: float) -> None:
+        """How long the run that began asking at `started` (Unix time) has been asking."""
+        self._session.append((started, seconds))
+        self._notice()
 
     def usage(self) -> Usage:
-        (requests,) = self._database.execute("SELECT COUNT(*) FROM attempt").fetchone()
-        row = self._database.execute(
-            "SELECT COUNT(*), TOTAL(prompt_tokens), TOTAL(completion_tokens) FROM reply"
-        ).fetchone()
-        return Usage(requests, row[0], int(row[1]), int(row[2]))
+        """Over all runs."""
+        self.commit()
+        with self._reading:
+            sums = self._reader.execute(_SUMS).fetchone()
+            (seconds,) = self._reader.execute("SELECT TOTAL(seconds) FROM session").fetchone()
+        requests, replies, prompt, completion, money, free_prompt, free_completion = sums
+        return Usage(
+            requests,
+            int(replies),
+            int(prompt),
+            int(completion),
+            money,
+            (int(free_prompt), int(free_completion)),
+            seconds,
+        )
 
     def commit(self) -> None:
-        if self._database.in_transaction:
-            self._database.execute("COMMIT")
-        self._waiting, self._since = 0, time.monotonic()
+        """Returns when all that was kept so far is in the file."""
+        try:
+            with self._writing:
+                self._write_group()
+        except sqlite3.Error as error:
+            raise _unusable(self._path, error) from error
 
     def close(self) -> None:
-        self.commit()
-        self._database.close()
-
-    def _begin(self) -> None:
-        if not self._database.in_transaction:
-            self._database.execute("BEGIN")
-
-    def _written(self) -> None:
-        self._waiting += 1
-        if self._waiting >= GROUP or time.monotonic() - self._since >= GROUP_S:
+        self._is_closing = True
+        self._enough.set()
+        self._something.set()
+        self._thread.join()
+        try:
             self.commit()
+        finally:
+            self._reader.close()
+            self._writer.close()
+
+    def _notice(self) -> None:
+        if not self._something.is_set():
+            self._something.set()
+        if len(self._attempts) >= GROUP:
+            self._enough.set()
+
+    def _write(self) -> None:
+        while not self._is_closing:
+            self._something.wait()
+            self._enough.wait(GROUP_S)
+            self._something.clear()
+            self._enough.clear()
+            try:
+                self.commit()
+            except TunesmithError as error:
+                self._trouble = error
+                return
+
+    def _write_group(self) -> None:
+        rows, attempts, session = _taken(self._rows), _taken(self._attempts), _taken(self._session)
+        if not (rows or attempts or session):
+            return
+        packed = [
+            (
+                request.key,
+                model,
+                address,
+                _packed(request.text),
+                reply.outcome,
+                _packed(reply.text),
+                reply.finish_reason,
+                reply.prompt_tokens,
+                reply.completion_tokens,
+            )
+            for request, model, address, reply in rows
+        ]
+        with _transaction(self._writer):
+            self._writer.executemany("INSERT OR REPLACE INTO reply VALUES (?,?,?,?,?,?,?,?,?)", packed)
+            self._writer.executemany("INSERT INTO attempt VALUES (?,?,?,?,?,?,?)", attempts)
+            self._writer.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", session)
+        for request, *_ in rows:
+            self._waiting.pop(request.key, None)
 
 
-def _packed(value: Any) -> bytes:
-    return zlib.compress(
-        json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass"), 1
+def _taken(waiting: deque[Any]) -> list[Any]:
+    return [waiting.popleft() for _ in range(len(waiting))]
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=60)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    tables = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    if version != _VERSION and tables:
+        raise sqlite3.DatabaseError("it was written by another version of tunesmith")
+    database.executescript(_SCHEMA)
+    database.execute(f"PRAGMA user_version={_VERSION}")
+    return database
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the journal of the teacher's replies cannot be used: {error}",
+        where=str(path),
+        do="move the file away to start anew (replies in it are then asked for again), or free the disk",
     )
+
+
+def _packed(text: str) -> bytes:
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def _unpacked(data: bytes) -> str:
+    return zlib.decompress(data).decode("utf-8", "surrogatepass")
+
+
+def models_in(path: Path, address: str) -> list[str]:
+    """The models of that server whose replies the journal holds; no file is made where there is none."""
+    if not path.exists():
+        return []
+    with closing(_opened(path)) as database:
+        rows = database.execute("SELECT DISTINCT model FROM reply WHERE address = ?", (address,)).fetchall()
+    return sorted(row[0] for row in rows)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tunesmith.options import Options
+from tunesmith.spending import Budget, Prices, check_budget
 from tunesmith.synthesize.checks import CHECKS
 
 OLLAMA = "http://127.0.0.1:11434/v1"
@@ -30,7 +31,7 @@ class TeacherOptions(Options):
         0.3, ge=0, le=2, description="sampling temperature; null leaves it to the server"
     )
     max_tokens: int = Field(
-        1024, ge=16, description="longest reply in tokens; a reply cut there is refused, never mended"
+        1024, ge=16, description="longest reply in tokens; a reply cut there is never mended"
     )
     seed: int | None = Field(None, description="sampling seed sent with each request; null sends none")
     structured: Literal["json_schema", "json_object", "off"] = Field(
@@ -44,9 +45,25 @@ class TeacherOptions(Options):
     tries: int = Field(
         6, ge=1, description="times one request is sent before its item is refused (429, 5xx, network)"
     )
-    max_requests: int | None = Field(
-        None, ge=1, description="most requests this run may send; null: no limit"
+    give_up_after: int = Field(
+        10,
+        ge=1,
+        description="requests in a row without a reply after all their tries that stop the run; it can go on later",
     )
+    longer_once: bool = Field(
+        True,
+        description="whether a reply that was cut at max_tokens is asked for once more, with twice as many",
+    )
+    prices: Prices | None = Field(None, description="what a million tokens cost, {input: …, output: …}")
+    budget: Budget | None = Field(
+        None,
+        description="most that all runs of this folder may spend: {money: …, requests: …, hours: …, then: stop}",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> TeacherOptions:
+        check_budget(self.budget, self.prices)
+        return self
 
     @field_validator("url")
     @classmethod
