@@ -223,7 +223,7 @@ class Summary:
     """The value when every answer is held against another item's references."""
 
 
-Verdict = Literal["better", "worse", "no evidence", "identical", "invalid"]
+Verdict = Literal["better", "worse", "equivalent", "no evidence", "too small", "identical", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +253,12 @@ class Comparison:
     """The verdict in one sentence."""
     signature: str
     warnings: tuple[str, ...] = ()
+    standard_error: float | None = None
+    """Of the difference, over sources; `None` where it could not be measured."""
+    margin: float | None = None
+    """The smallest difference that matters, if it was named before the run for this metric."""
+    p_equivalence: float | None = None
+    """p-value of a difference as large as the margin: small means that it is smaller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tests.compare.made import comparisons, mean_of, scores
 from tunesmith.compare.seeds import spread_over_seeds
-from tunesmith.compare.stage import compare_systems
+from tunesmith.compare.stage import CompareOptions, compare_systems
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison
 
@@ -55,11 +55,40 @@ def test_worse_trainings_are_not_counted_as_better() -> None:
     assert spread_over_seeds(lower).n_better == 2
 
 
+def test_two_recipes_of_several_trainings_each_are_compared_by_welch() -> None:
+    of_base, of_tuned = (0.0, 0.04), (0.05, 0.06, 0.13)
+    found = []
+    for number, effect in enumerate(of_base):
+        rows = scores(f"base{number}", list(BASE + effect))
+        for seed, other in enumerate(of_tuned):
+            rows += scores(f"seed{seed}", list(BASE + NOISE - NOISE.mean() + other))
+        options = CompareOptions(base=f"base{number}")
+        found += comparisons(list(compare_systems(rows, [mean_of(bounds=(None, None))], options)))
+    spread = spread_over_seeds(found)
+    expected = stats.ttest_ind(of_tuned, of_base, equal_var=False).confidence_interval(0.95)
+    assert spread.difference == pytest.approx(0.06)
+    assert (spread.low, spread.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert spread.seed_deviation == pytest.approx(numpy.std(of_tuned, ddof=1))
+    assert spread.base_deviation == pytest.approx(numpy.std(of_base, ddof=1))
+    assert (spread.bases, spread.n_better) == (("base0", "base1"), 6)
+    assert spread.words.startswith("3 trainings against 2 of the base, 6 of 6 pairs better: +0.060 rougeL")
+
+
+def test_a_training_without_a_verdict_leaves_the_recipe_without_one() -> None:
+    first, second = trained(0.05, 0.06)
+    failed = replace(second, difference=None, verdict="invalid", words="No verdict on rougeL: 9 of 60 items.")
+    spread = spread_over_seeds([first, failed])
+    assert (spread.difference, spread.low) == (None, None)
+    assert spread.words == "No verdict on rougeL over trainings: No verdict on rougeL: 9 of 60 items."
+
+
 def test_what_does_not_belong_together() -> None:
     first, second = trained(0.05, 0.06)
-    with pytest.raises(InputError, match="same base on the same metric and items"):
-        spread_over_seeds([first, replace(second, n=59)])
-    with pytest.raises(InputError, match="has no difference to the base"):
-        spread_over_seeds([first, replace(second, difference=None)])
+    with pytest.raises(InputError, match="not compared on the same metric"):
+        spread_over_seeds([first, replace(second, metric="bleu")])
+    with pytest.raises(InputError, match="not every training was compared once with every base"):
+        spread_over_seeds([first, replace(second, base="other")])
+    with pytest.raises(InputError, match="not every training was compared once"):
+        spread_over_seeds([first, first])
     with pytest.raises(InputError, match="no trainings"):
         spread_over_seeds([])

@@ -194,6 +194,11 @@ def _write_zstd(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
         ([{"id": 1, "prediction": float("nan")}], "prediction is nan"),
         ([{"id": 1, "prediction": "a", "references": [1]}], "references is not a list of texts"),
         ([{"id": 1, "prediction": "a", "reference_nll": "many"}], "reference_nll is 'many', not a number"),
+        (
+            [{"id": 1, "prediction": "a", "reference_nll": -4.5, "reference_tokens": 3}],
+            r"answers\.jsonl:1: reference_nll is -4\.5: it is the sum of -ln p",
+        ),
+        ([{"id": 1, "prediction": "a", "status": "failed"}], "status is 'failed', which could mean anything"),
         ([], "there are no predictions in this file"),
     ],
 )
@@ -210,3 +215,21 @@ def test_damaged_inspect_logs(tmp_path: Path) -> None:
         read_predictions(tmp_path / "log.eval")
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "none.eval")
+
+
+def test_columns_that_nobody_reads(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"id": 1, "prediction": "a", "reference": "b"}])
+    with pytest.raises(InputError, match="'predicted' is not a column that predictions have"):
+        read_predictions(path, columns={"predicted": "prediction"})
+    log = tmp_path / "log.json"
+    log.write_text(json.dumps({"version": 2, "eval": {"model": "m"}, "samples": SAMPLES}), encoding="utf-8")
+    with pytest.raises(InputError, match="an inspect log has no columns"):
+        read_predictions(log, columns={"prediction": "answer"})
+
+
+def test_columns_of_lm_eval_samples(tmp_path: Path) -> None:
+    rows = [{"doc_id": 0, "target": "yes", "filtered_resps": ["no"], "book": "first"}]
+    [found] = read_predictions(written(tmp_path, rows), columns={"source_id": "book"})
+    assert (found.id, found.source_id, found.text) == ("0", "first", "no")
+    with pytest.raises(InputError, match="lm-eval's samples have their own columns"):
+        read_predictions(written(tmp_path, rows), columns={"prediction": "book"})

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from tunesmith.audit.study import AuditedStudy
 from tunesmith.compare.stage import CompareOptions, compare_systems
-from tunesmith.compare.verdict import show, show_signed
+from tunesmith.compare.wording import show, show_signed
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison, Prediction, Summary
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions

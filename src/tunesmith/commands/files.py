@@ -42,7 +42,7 @@ def score(
 
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The base's predictions.")],
-    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The tuned model's, for the same ids.")],
+    tuned: Annotated[list[Path], typer.Argument(metavar="TUNED...", help="The tuned models', same ids.")],
     metrics: MetricsOption = None,
     primary: Annotated[
         str | None,
@@ -50,22 +50,53 @@ def compare(
             "--primary", metavar="METRIC", help="The metric that decides [default: none, all are corrected]."
         ),
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="NUMBER", help="Smallest difference of the primary metric that matters."
+        ),
+    ] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="The TUNED files are one setting trained with several seeds.")
+    ] = False,
+    base_seeds: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--base-seed", metavar="FILE", help="With --seeds: another training of the base; may be repeated."
+        ),
+    ] = None,
     labels: LabelsOption = None,
     fluency_model: FluencyOption = None,
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two files of predictions for the same items: differences with intervals, and a verdict.
+    """Compare files of predictions for the same items: differences with intervals, and a verdict.
 
-    Example: tunesmith compare base.jsonl tuned.jsonl --metrics rougeL,meteor --primary rougeL
+    Example: tunesmith compare base.jsonl tuned.jsonl --metrics rougeL,meteor --primary rougeL --margin 0.02
     """
-    from tunesmith.compare.stage import CompareOptions
     from tunesmith.display import files as display
     from tunesmith.evaluation import compare_files
 
-    options = CompareOptions(primary=primary)
-    scoring = _score_options(metrics, labels, fluency_model)
-    found = compare_files(base, tuned, scoring, options, columns=columns_of(columns))
+    if base_seeds and not seeds:
+        raise InputError(
+            "further trainings of the base have no effect without --seeds",
+            where="--base-seed",
+            do="add --seeds",
+        )
+    if seeds and len(tuned) < 2:
+        raise InputError(
+            "one tuned file has no spread over seeds",
+            where="--seeds",
+            do="name the files of two seeds or more",
+        )
+    found = compare_files(
+        [base, *(base_seeds or [])],
+        tuned,
+        _score_options(metrics, labels, fluency_model),
+        _compare_options(primary, margin),
+        columns=columns_of(columns),
+        are_seeds=seeds,
+    )
     print_json(found) if as_json else display.show_comparisons(found)
 
 
@@ -189,6 +220,8 @@ def _score_options(metrics: str | None, labels: str | None, fluency_model: str |
     if metrics is None:
         # Perplexity needs the model; texts made elsewhere seldom bring it along.
         metrics = ",".join(name for name in ScoreOptions().metrics if name != "perplexity")
+    if not metrics.replace(",", "").strip():
+        raise InputError("no metric is named", where="--metrics", do="name one or more, e.g. bleu,rougeL")
     given = {"labels": labels, "fluency_model": fluency_model}
     try:
         return ScoreOptions.model_validate(
@@ -197,6 +230,21 @@ def _score_options(metrics: str | None, labels: str | None, fluency_model: str |
     except ValidationError as error:
         option = str(error.errors()[0]["loc"][0]).replace("_", "-")
         raise InputError(error.errors()[0]["msg"], where=f"--{option}") from None
+
+
+def _compare_options(primary: str | None, margin: float | None) -> Any:
+    from pydantic import ValidationError
+
+    from tunesmith.compare.stage import CompareOptions
+
+    try:
+        return CompareOptions(primary=primary, margin=margin)
+    except ValidationError as error:
+        raise InputError(
+            error.errors()[0]["msg"].removeprefix("Value error, "),
+            where="--margin",
+            do="name a number above 0, and the metric it is about with --primary",
+        ) from None
 
 
 def _judge_options(judge: str, model: str | None, api_key_env: str | None, votes: int) -> Any:

@@ -2,7 +2,8 @@
 
 An interval over items says what other items would give *this* adapter. Another training seed gives another adapter,
 and an interval over items says nothing about that. So the two are told apart: the standard deviation between trainings
-of the difference to the base, and the standard error over items; and a t interval over trainings for the recipe.
+of the difference to the base, and the standard error over items; and a t interval over trainings for the recipe. Where
+the base is a recipe too, trained several times, both sides' luck is in the interval (Welch 1947).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tunesmith.compare.verdict import detectable_in_errors, show, show_signed
+from tunesmith.compare.wording import count, show, show_signed
 from tunesmith.errors import InputError
 from tunesmith.records import Comparison
 
@@ -21,23 +22,25 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True, slots=True)
 class SeedSpread:
-    """One metric of one recipe, trained several times, against one base on the same items."""
+    """One metric of one recipe, trained several times, against one base (or several trainings of it)."""
 
     metric: str
-    base: str
+    bases: tuple[str, ...]
     systems: tuple[str, ...]
     """The trainings."""
-    difference: float
-    """Mean over trainings of tuned minus base."""
+    difference: float | None
+    """Mean over trainings of tuned minus base; `None` where one of the comparisons has no verdict."""
     low: float | None
     """Interval of that mean over trainings, by t; `None` with one training or no spread."""
     high: float | None
     seed_deviation: float | None
-    """Standard deviation of the difference between trainings."""
+    """Standard deviation of the difference between trainings of the recipe."""
+    base_deviation: float | None
+    """The same between trainings of the base; `None` with one base, which is then taken as it is."""
     item_error: float | None
     """Mean standard error of the difference over items, of one training."""
     n_better: int
-    """Trainings whose difference has the sign of better."""
+    """Pairs of a base and a training whose difference has the sign of better."""
     words: str
 
 
@@ -45,84 +48,97 @@ def spread_over_seeds(comparisons: Sequence[Comparison], confidence: float = 0.9
     """What several trainings of one recipe say together.
 
     Args:
-        comparisons: of one metric and one base, one for each training.
-        confidence: of the interval, and of the comparisons' own.
+        comparisons: of one metric, one for each training (and, with several bases, for each base and training).
+        confidence: of the interval.
 
     Raises:
-        InputError: there is none, they are about different metrics, bases or items, or one has no difference.
+        InputError: there is none, they are about different metrics, or a base and a training were not compared.
     """
     if not comparisons:
         raise InputError("there are no trainings to compare", do="give the comparisons of one recipe's seeds")
     first = comparisons[0]
     for other in comparisons:
-        if (other.metric, other.base, other.n, other.signature) != (
-            first.metric,
-            first.base,
-            first.n,
-            first.signature,
-        ):
+        if (other.metric, other.signature) != (first.metric, first.signature):
             raise InputError(
-                f"{first.tuned} and {other.tuned} were not compared with the same base on the same metric and items",
+                f"{first.tuned} and {other.tuned} were not compared on the same metric",
                 do="compare all trainings in one go",
             )
-    differences = [record.difference for record in comparisons if record.difference is not None]
-    if len(differences) < len(comparisons):
+    bases, systems = (
+        tuple(dict.fromkeys(names))
+        for names in ((c.base for c in comparisons), (c.tuned for c in comparisons))
+    )
+    found = {(c.base, c.tuned): c for c in comparisons}
+    if len(found) != len(comparisons) or len(found) != len(bases) * len(systems):
         raise InputError(
-            "one of the trainings has no difference to the base", do="leave it out, or score it again"
+            "not every training was compared once with every base", do="compare all trainings in one go"
         )
-    mean = statistics.fmean(differences)
-    deviation = statistics.stdev(differences) if len(differences) > 1 else None
-    half = _half_width(deviation, len(differences), confidence)
-    spread = SeedSpread(
-        metric=first.metric,
-        base=first.base,
-        systems=tuple(record.tuned for record in comparisons),
+    spread = SeedSpread(first.metric, bases, systems, None, None, None, None, None, None, 0, "")
+    without = [c for c in comparisons if c.difference is None or c.verdict == "invalid"]
+    if without:
+        said = f"No verdict on {first.metric} over trainings: {without[0].words}"
+        return replace(spread, words=said)
+    return _measured(spread, found, confidence)
+
+
+def _measured(spread: SeedSpread, found: dict[tuple[str, str], Comparison], confidence: float) -> SeedSpread:
+    first = next(iter(found.values()))
+    differences = {pair: c.difference for pair, c in found.items() if c.difference is not None}
+    # a base's own part in the differences is what is left when they are averaged over the trainings, and the other way
+    of_systems = [
+        statistics.fmean(differences[base, name] for base in spread.bases) for name in spread.systems
+    ]
+    of_bases = [statistics.fmean(differences[base, name] for name in spread.systems) for base in spread.bases]
+    mean = statistics.fmean(of_systems)
+    half = _half_width(of_systems, of_bases, confidence)
+    errors = [c.standard_error for c in found.values() if c.standard_error is not None]
+    measured = replace(
+        spread,
         difference=mean,
         low=None if half is None else mean - half,
         high=None if half is None else mean + half,
-        seed_deviation=deviation,
-        item_error=_item_error(comparisons, confidence),
-        n_better=sum(value != 0 and (value > 0) == first.higher_is_better for value in differences),
-        words="",
+        seed_deviation=_deviation(of_systems),
+        base_deviation=_deviation(of_bases),
+        item_error=statistics.fmean(errors) if errors else None,
+        n_better=sum(value != 0 and (value > 0) == first.higher_is_better for value in differences.values()),
     )
     scale = max(abs(first.base_value or 0), abs(first.tuned_value or 0))
-    return replace(spread, words=_words(spread, scale, confidence))
+    return replace(measured, words=_words(measured, mean, scale, confidence))
 
 
-def _half_width(deviation: float | None, n: int, confidence: float) -> float | None:
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _half_width(of_systems: Sequence[float], of_bases: Sequence[float], confidence: float) -> float | None:
+    """Half the t interval of the mean over trainings, with Welch's degrees of freedom for two recipes."""
     from scipy.stats import t
 
-    if not deviation:
+    if len(of_systems) < 2:
         return None
-    return float(t.ppf((1 + confidence) / 2, n - 1)) * deviation / math.sqrt(n)
+    sides = [side for side in (of_systems, of_bases) if len(side) > 1]
+    parts = [(statistics.variance(side) / len(side), len(side) - 1) for side in sides]
+    variance = sum(part for part, _ in parts)
+    if not variance:
+        return None
+    freedom = variance**2 / sum(part**2 / df for part, df in parts)
+    return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
 
 
-def _item_error(comparisons: Sequence[Comparison], confidence: float) -> float | None:
-    """From the smallest detectable difference, which is the standard error times about 2.8 (more with few sources)."""
-    errors = [
-        record.smallest_detectable / detectable_in_errors(_clusters(record) - 1, confidence)
-        for record in comparisons
-        if record.smallest_detectable is not None
-    ]
-    return statistics.fmean(errors) if errors else None
-
-
-def _clusters(record: Comparison) -> int:
-    """What was resampled: sources, or the items of a single source."""
-    return record.n_sources if record.n_sources > 1 else max(2, record.n)
-
-
-def _words(spread: SeedSpread, scale: float, confidence: float) -> str:
-    n = len(spread.systems)
-    trainings = "1 training" if n == 1 else f"{n} trainings"
-    amount = f"{show_signed(spread.difference, scale)} {spread.metric}"
+def _words(spread: SeedSpread, mean: float, scale: float, confidence: float) -> str:
+    n, k = len(spread.systems), len(spread.bases)
+    amount = f"{show_signed(mean, scale)} {spread.metric}"
     if spread.low is None or spread.high is None or spread.seed_deviation is None:
-        return f"{trainings}: {amount}; no spread between trainings."
+        return f"{count(n, 'training')}: {amount}; no spread between trainings."
     span = f"{show_signed(spread.low, scale)} to {show_signed(spread.high, scale)}"
-    items = "" if spread.item_error is None else f", the choice of items by {show(spread.item_error, scale)}"
-    few = f" From {n} trainings this is a rough figure." if n <= FEW_SEEDS else ""
-    return (
-        f"{trainings}, {spread.n_better} of them better than {spread.base}: {amount} on average "
-        f"({confidence:.0%} interval over trainings {span}). "
-        f"A training's luck moves it by {show(spread.seed_deviation, scale)}{items}.{few}"
-    )
+    if k == 1:
+        who = f"{n} trainings, {spread.n_better} of them better than {spread.bases[0]}"
+    else:
+        who = f"{n} trainings against {k} of the base, {spread.n_better} of {n * k} pairs better"
+    luck = f"A training's luck moves it by {show(spread.seed_deviation, scale)}"
+    if spread.base_deviation is not None:
+        luck += f", the base's by {show(spread.base_deviation, scale)}"
+    if spread.item_error is not None:
+        luck += f", the choice of items by {show(spread.item_error, scale)}"
+    fewest = min(n, k) if k > 1 else n
+    few = f" From {fewest} trainings this is a rough figure." if fewest <= FEW_SEEDS else ""
+    return f"{who}: {amount} on average ({confidence:.0%} interval over trainings {span}). {luck}.{few}"

@@ -7,11 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunesmith.compare.join import Items, Joined, Measured, join_scores, paired_quantity
 from tunesmith.compare.resample import Estimate, estimate
-from tunesmith.compare.verdict import decide, holm, interval, p_value, smallest_detectable, warn, words
+from tunesmith.compare.verdict import (
+    decide,
+    equivalence_p_value,
+    holm,
+    interval,
+    p_value,
+    smallest_detectable,
+)
+from tunesmith.compare.wording import warn, words
 from tunesmith.errors import InputError
 from tunesmith.options import Options
 from tunesmith.records import Comparison, Score, Summary, Verdict
@@ -32,6 +40,13 @@ class CompareOptions(Options):
         default="rougeL",
         description="The metric that decides, named before the run; the others are corrected for being many.",
     )
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Smallest difference of the primary metric that matters, in its unit, named before the run; "
+        "within it systems are equivalent. Empty: no verdict of equivalence.",
+    )
     base: str = Field(default="base", description="The system that the others are compared with.")
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="Level of the intervals and of the verdicts."
@@ -41,6 +56,12 @@ class CompareOptions(Options):
     max_failed: float = Field(
         default=0.05, ge=0, lt=1, description="Share of items that may fail before there is no verdict."
     )
+
+    @model_validator(mode="after")
+    def _margin_has_a_metric(self) -> CompareOptions:
+        if self.margin is not None and self.primary is None:
+            raise ValueError("margin has no effect without a primary metric: name one, or leave margin out")
+        return self
 
 
 DEFAULTS = CompareOptions()
@@ -120,12 +141,26 @@ class _Pair:
     both: Mask
     found: Estimate
     p: float | None
+    margin: float | None
+    p_equivalence: float | None
+    """Of the primary metric with a margin."""
 
     @property
     def is_identical(self) -> bool:
         import numpy
 
         return numpy.array_equal(self.base.statistics[self.both], self.tuned.statistics[self.both])
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """p-values after correction for being one of several."""
+
+    everywhere: float | None
+    """Over all metrics and systems."""
+    deciding: float | None
+    """What the verdict rests on."""
+    p_equivalence: float | None
 
 
 def _comparisons(
@@ -135,10 +170,11 @@ def _comparisons(
     is_primary = [pair.base.metric.name == options.primary for pair in tested]
     everywhere = holm([pair.p for pair in tested])
     among_primary = iter(holm([pair.p for pair, first in zip(tested, is_primary, strict=True) if first]))
-    for pair, adjusted, first in zip(tested, everywhere, is_primary, strict=True):
+    equivalence = holm([pair.p_equivalence for pair in tested])
+    for pair, p, p_equivalence, first in zip(tested, everywhere, equivalence, is_primary, strict=True):
         # the primary metric was named before the run: it is corrected for several tuned systems, not for other metrics
-        deciding = next(among_primary) if first else adjusted
-        yield _comparison(pair, items, options, is_primary=first, adjusted=adjusted, deciding=deciding)
+        corrected = _Corrected(p, next(among_primary) if first else p, p_equivalence)
+        yield _comparison(pair, items, options, corrected, is_primary=first)
 
 
 def _test_pairs(
@@ -148,34 +184,41 @@ def _test_pairs(
     estimates = estimate([quantity for quantity, _ in paired], draws=options.draws, seed=options.seed)
     tested = []
     for (base, tuned), (_, counted), found in zip(pairs, paired, estimates, strict=True):
-        p = p_value(found, draws=options.draws) if math.isfinite(found.value) else None
-        tested.append(_Pair(base, tuned, counted, found, p))
+        margin = options.margin if base.metric.name == options.primary else None
+        p = p_equivalence = None
+        if math.isfinite(found.value):
+            p = p_value(found, draws=options.draws)
+            p_equivalence = margin and equivalence_p_value(found, margin, draws=options.draws)
+        tested.append(_Pair(base, tuned, counted, found, p, margin, p_equivalence))
     return tested
 
 
 def _comparison(
-    pair: _Pair,
-    items: Items,
-    options: CompareOptions,
-    *,
-    is_primary: bool,
-    adjusted: float | None,
-    deciding: float | None,
+    pair: _Pair, items: Items, options: CompareOptions, corrected: _Corrected, *, is_primary: bool
 ) -> Comparison:
     metric, n = pair.base.metric, int(pair.both.sum())
     base_value, tuned_value = (_value(one, pair.both) for one in (pair.base, pair.tuned))
-    difference = _finite(pair.found.value)
-    low, high = (interval(pair.found, options.confidence) if difference is not None else None) or (None, None)
-    n_better, n_worse = _count_changes(pair)
+    difference, detectable, span = _finite(pair.found.value), None, None
+    if difference is not None:
+        span = interval(pair.found, options.confidence)
+        detectable = smallest_detectable(pair.found, options.confidence)
     verdict: Verdict
     if difference is None or len(items.ids) - n > options.max_failed * len(items.ids):
         verdict = "invalid"
     elif pair.is_identical:
-        verdict, low, high = "identical", 0.0, 0.0
+        verdict, span = "identical", (0.0, 0.0)
     else:
         verdict = decide(
-            difference, deciding, alpha=1 - options.confidence, higher_is_better=metric.higher_is_better
+            difference,
+            corrected.deciding,
+            alpha=1 - options.confidence,
+            higher_is_better=metric.higher_is_better,
+            margin=pair.margin,
+            p_equivalence=corrected.p_equivalence,
+            detectable=detectable,
         )
+    low, high = span or (None, None)
+    n_better, n_worse = _count_changes(pair)
     comparison = Comparison(
         metric=metric.name,
         base=pair.base.system,
@@ -186,12 +229,10 @@ def _comparison(
         low=low,
         high=high,
         p=pair.p,
-        p_holm=adjusted,
+        p_holm=corrected.everywhere,
         n=n,
         n_sources=items.count_sources(pair.both),
-        smallest_detectable=smallest_detectable(pair.found, options.confidence)
-        if difference is not None
-        else None,
+        smallest_detectable=detectable,
         n_better=n_better,
         n_worse=n_worse,
         is_primary=is_primary,
@@ -199,11 +240,15 @@ def _comparison(
         verdict=verdict,
         words="",
         signature=pair.base.signature,
+        standard_error=pair.found.standard_error,
+        margin=pair.margin,
+        p_equivalence=corrected.p_equivalence,
+    )
+    said = words(
+        comparison, n_items=len(items.ids), confidence=options.confidence, deciding=corrected.deciding
     )
     return replace(
-        comparison,
-        words=words(comparison, n_items=len(items.ids), confidence=options.confidence, deciding=deciding),
-        warnings=tuple(warn(comparison, pair.found, pair.base, pair.tuned)),
+        comparison, words=said, warnings=tuple(warn(comparison, pair.found, pair.base, pair.tuned))
     )
 
 

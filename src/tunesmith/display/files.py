@@ -29,11 +29,14 @@ def show_scores(found: dict[str, Any]) -> None:
             number(row["floor"]),
             str(row["n"]),
             str(row["clusters"]),
-            ", ".join(f"{count} {status}" for status, count in row["status"].items()),
+            ("" if row["is_valid"] else "INVALID: ")
+            + ", ".join(f"{count} {status}" for status, count in row["status"].items()),
         )
     console.print(table)
     if any(row["floor"] is not None for row in found["scores"]):
         console.print("floor: each answer held against another item's reference", style="dim")
+    if not all(row["is_valid"] for row in found["scores"]):
+        console.print("INVALID: too many items failed or could not be scored for the value to speak for all")
     for metric, signature in {row["metric"]: row["signature"] for row in found["scores"]}.items():
         console.print(f"{metric}: {signature}", soft_wrap=True, style="dim")
 
@@ -49,6 +52,8 @@ def show_comparisons(found: dict[str, Any]) -> None:
     console.print(comparison_table(comparisons))
     for one in comparisons:
         console.print(one.words, soft_wrap=True)
+    for spread in found.get("seeds", ()):
+        console.print(f"{spread['metric']}, over seeds: {spread['words']}", soft_wrap=True)
     for warning in dict.fromkeys(warning for one in comparisons for warning in one.warnings):
         console.print(f"Note: {warning}", soft_wrap=True)
 

@@ -130,17 +130,20 @@ def _reached(folder: Path, until: str | None) -> tuple[list[Comparison], Path | 
 def comparison_table(comparisons: list[Comparison]) -> Table:
     """The verdict table; ↓ marks metrics of which less is better, * the one named before the run."""
     first = comparisons[0]
-    table = Table(
-        caption=f"{first.n} items in {first.n_sources} document{'' if first.n_sources == 1 else 's'}",
-        caption_justify="left",
-    )
+    table = Table(caption=_size_of(comparisons), caption_justify="left")
     table.add_column("metric", no_wrap=True)
-    for heading in (first.base, first.tuned, "difference", "95 % interval", "p (Holm)"):
+    names = (first.base, first.tuned)
+    several = any((one.base, one.tuned) != names for one in comparisons)
+    if several:
+        table.add_column("systems")
+        names = ("base", "tuned")
+    for heading in (*names, "difference", "interval", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for one in comparisons:
         table.add_row(
             one.metric + ("" if one.higher_is_better else " ↓") + (" *" if one.is_primary else ""),
+            *([f"{one.tuned} against {one.base}"] if several else []),
             number(one.base_value),
             number(one.tuned_value),
             number(one.difference, signed=True),
@@ -149,6 +152,12 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
             one.verdict,
         )
     return table
+
+
+def _size_of(comparisons: list[Comparison]) -> str:
+    """`60 items in 12 documents`, the most where metrics could not all score the same."""
+    n, documents = (max(getattr(one, name) for one in comparisons) for name in ("n", "n_sources"))
+    return f"{n} item{'' if n == 1 else 's'} in {documents} document{'' if documents == 1 else 's'}"
 
 
 def result_json(folder: Path, until: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.records import Comparison, Summary
+from tunesmith.records import Comparison, Summary, Verdict
 from tunesmith.report import charts
 from tunesmith.report.charts import Chart, ForestLine
 from tunesmith.report.section import Section
@@ -32,7 +32,15 @@ from tunesmith.report.words import (
     signed,
 )
 
-VERDICT_SIGNS = {"better": "▲", "worse": "▼", "no evidence": "○", "identical": "=", "invalid": "✕"}
+VERDICT_SIGNS: dict[Verdict, str] = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "≈",
+    "no evidence": "○",
+    "too small": "…",
+    "identical": "=",
+    "invalid": "✕",
+}
 
 
 def metrics_section(study: Study) -> Section | None:
@@ -186,7 +194,7 @@ def _forest(study: Study, pair: tuple[str, str]) -> Chart | None:
         f"Differences with {confidence(study)} intervals; right of the line {pair[1]} is better, for every metric "
         "(those where lower is better are turned round). One unit is the standard deviation of the single items’ "
         "values, so that metrics of different scales can share the picture. Triangles stand for a verdict of better or "
-        "worse, dots for no evidence. "
+        "worse, dots for every other verdict. "
         "Grey: differences too small for this test set to show. "
         f"The printed numbers are in the metric’s own unit. n = {plural(items.n, 'item')} in "
         f"{plural(items.n_sources, 'document')}."

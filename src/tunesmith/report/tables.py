@@ -22,6 +22,7 @@ from tunesmith.report.words import (
 _COLUMNS = (
     "metric", "base", "tuned", "base_value", "tuned_value", "difference", "low", "high", "p", "p_holm", "n",
     "n_sources", "n_better", "n_worse", "smallest_detectable", "is_primary", "higher_is_better", "verdict", "signature",
+    "standard_error", "margin", "p_equivalence",
 )  # fmt: skip
 
 

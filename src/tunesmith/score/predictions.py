@@ -22,6 +22,21 @@ ZSTANDARD = 93
 """Number of the compression method in the ZIP format."""
 SHOWN_IDS = 5
 KNOWN_STATUS: dict[str, Status] = {"ok": "ok", "empty": "empty", "truncated": "truncated", "error": "error"}
+COLUMNS = (
+    "id",
+    "prediction",
+    "reference",
+    "references",
+    "prompt",
+    "source_id",
+    "system",
+    "status",
+    "finish_reason",
+    "error",
+    "reference_nll",
+    "reference_tokens",
+)
+"""What is read of a plain row, and may be called otherwise in the file."""
 
 
 def read_predictions(
@@ -38,9 +53,11 @@ def read_predictions(
         InputError: the file cannot be read, has no rows, or a row lacks an id, has none of the text columns, or repeats
             an id of its system. The message gives the file and the line.
     """
+    _check_columns(path, columns or {})
     seen: dict[tuple[str, str], str] = {}
     predictions = []
     for prediction, row in iterate_predictions(path, columns=columns, system=system):
+        _check_status(row)
         key = (prediction.system, prediction.id)
         if key in seen:
             raise InputError(
@@ -53,6 +70,31 @@ def read_predictions(
     if not predictions:
         raise InputError("there are no predictions in this file", where=str(path), do="check the file")
     return predictions
+
+
+def _check_columns(path: Path, columns: Mapping[str, str]) -> None:
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} is not a column that predictions have",
+            where="--columns",
+            do=f"name one of: {', '.join(COLUMNS)}",
+        )
+    if columns and _is_inspect(path):
+        raise InputError(
+            "an inspect log has no columns to be named", where=str(path), do="leave --columns out for it"
+        )
+
+
+def _check_status(row: TableRow) -> None:
+    """A status of somebody else's making may mean a failure; taking it for an answer would be a guess."""
+    status = row.text("status")
+    if status and status not in KNOWN_STATUS:
+        raise InputError(
+            f"status is {status!r}, which could mean anything",
+            where=row.where,
+            do=f"write one of: {', '.join(KNOWN_STATUS)}; or rename the column",
+        )
 
 
 def check_references(
@@ -124,7 +166,14 @@ def iterate_predictions(
     """
     rows = _inspect_rows(path) if _is_inspect(path) else read_table(path, columns)
     for row in rows:
-        row = _from_lm_eval(row) if "filtered_resps" in row.values else row
+        if "filtered_resps" in row.values:
+            if columns and set(columns) != {"source_id"}:
+                raise InputError(
+                    "lm-eval's samples have their own columns",
+                    where=row.where,
+                    do="leave --columns out, but for source_id",
+                )
+            row = _from_lm_eval(row)
         yield _prediction(row, system or path.stem), row
 
 
@@ -143,7 +192,13 @@ def _prediction(row: TableRow, system: str) -> Prediction:
             "this row has no id", where=row.where, do="give every item an id that is the same for all systems"
         )
     text = row.text(column) or ""
-    tokens = row.number("reference_tokens")
+    tokens, nll = row.number("reference_tokens"), row.number("reference_nll")
+    if nll is not None and nll < 0:
+        raise InputError(
+            f"reference_nll is {nll:g}: it is the sum of -ln p over the tokens, which is never below 0",
+            where=row.where,
+            do="turn the sign round if these are log-likelihoods",
+        )
     error = row.text("error")
     settings = row.values.get("settings")
     return Prediction(
@@ -154,7 +209,7 @@ def _prediction(row: TableRow, system: str) -> Prediction:
         text=text,
         references=_references(row),
         status=_status(row, text, error),
-        reference_nll=row.number("reference_nll"),
+        reference_nll=nll,
         reference_tokens=None if tokens is None else int(tokens),
         settings=settings if isinstance(settings, dict) else {},
         error=error or None,
@@ -214,6 +269,7 @@ def _from_lm_eval(row: TableRow) -> TableRow:
         "prediction": answer,
         "references": _lm_eval_targets(row.values.get("target")),
         "prompt": _lm_eval_prompt(row.values.get("arguments")),
+        "source_id": row.text("source_id"),
     }
     if row.values.get("filter"):
         # each filter of a task makes its own rows over the same documents
