@@ -20,9 +20,10 @@ from typing import Any
 from tunesmith.models.load import BUILTIN, model_folder, weight_files
 from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
+from tunesmith.prepare.stage import DataFacts, Ids, find_data, read_data
 from tunesmith.read.files import find_files
 from tunesmith.read.stage import chunk_documents, read_documents
-from tunesmith.records import Chunk, Document, Example, Note, Row
+from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.store import Run, read_rows
 
 TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
@@ -30,6 +31,7 @@ BUILTIN_YIELD = 0.02
 """Examples that the built-in teacher gets out of a token of passage: what it got from the sample documents, rounded.
 Only for a first idea, before `synthesize` has run."""
 READ_AT_MOST_MB = 20
+SHOWN_REFUSALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
 
 def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
     """Count what is there, and derive the rest from it."""
+    if plan.read is None or plan.synthesize is None:
+        return _measure_finished(plan, root, run, stages)
     files = find_files(plan.read.documents, root)
     megabytes = sum(file.path.stat().st_size for file in files) / 1e6
     fresh = {stage.name for stage in stages if stage.standing == "cached"}
@@ -119,11 +123,7 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
     else:
         examples = plan.synthesize.per_chunk * len(chunks)
     if "prepare" in fresh:
-        train = list(read_rows(run.folder / "prepare/train.jsonl", Row))
-        test = list(read_rows(run.folder / "prepare/test.jsonl", Row))
-        train_tokens: int | None = sum(_tokens(row.prompt + row.completion) for row in train)
-        test_rows: int | None = len(test)
-        prompt_tokens: int | None = sum(_tokens(row.prompt) for row in test)
+        train_tokens, test_rows, prompt_tokens = _count_prepared(run)
     elif examples is None:
         train_tokens = test_rows = prompt_tokens = None
     else:
@@ -139,6 +139,68 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
         passages=None if chunks is None else len(chunks),
         passage_tokens=tokens,
         examples=examples,
+        train_tokens=train_tokens,
+        test_rows=test_rows,
+        prompt_tokens=prompt_tokens,
+    )
+
+
+def _count_prepared(run: Run) -> tuple[int | None, int | None, int | None]:
+    """Tokens of the training rows, test rows, and tokens of their prompts."""
+    train = read_rows(run.folder / "prepare/train.jsonl", Row)
+    test = list(read_rows(run.folder / "prepare/test.jsonl", Row))
+    trained = sum(_tokens(row.prompt + row.completion) for row in train)
+    return trained, len(test), sum(_tokens(row.prompt) for row in test)
+
+
+def _measure_finished(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
+    """The same of a plan that starts from finished rows: they are read, unless `prepare` has done so."""
+    options = plan.prepare
+    sources = [
+        (source, part)
+        for part, found in (
+            (None, options.own),
+            ("test", options.test_data),
+            ("validation", options.validation_data),
+        )
+        for source in found
+    ]
+    files = [file for source, _ in sources for file in find_data(source, root).files]
+    megabytes = sum(file.path.stat().st_size for file in files) / 1e6
+    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    refused: list[str] = []
+    if megabytes <= READ_AT_MOST_MB:
+        ids = Ids(options.duplicates)
+        for source, part in sources:
+            facts = DataFacts(source.name)
+            for item in read_data(source, root, facts, ids=ids, bad_rows=options.bad_rows):
+                if isinstance(item, Refused):
+                    refused.append(item.reason)
+                    continue
+                one = item.example
+                size = _tokens(f"{one.instruction} {one.context or ''} {one.target}")
+                rows[part or item.part or "train"].append(size)
+    count = sum(map(len, rows.values())) or None
+    if any(stage.name == "prepare" and stage.standing == "cached" for stage in stages):
+        train_tokens, test_rows, prompt_tokens = _count_prepared(run)
+    elif count is None:
+        train_tokens = test_rows = prompt_tokens = None
+    else:
+        held = (
+            0 if rows["test"] else options.split.test,
+            0 if rows["validation"] else options.split.validation,
+        )
+        mixed = 1 - sum(source.share or 0 for source in options.mixed)
+        train_tokens = round(sum(rows["train"]) * (1 - sum(held)) / mixed)
+        test_rows = len(rows["test"]) or round(len(rows["train"]) * held[0])
+        prompt_tokens = sum(rows["test"]) or round(sum(rows["train"]) * held[0])
+    return Sizes(
+        documents=len(files),
+        megabytes=megabytes,
+        refused=tuple(refused[:SHOWN_REFUSALS]),
+        passages=None,
+        passage_tokens=None,
+        examples=count,
         train_tokens=train_tokens,
         test_rows=test_rows,
         prompt_tokens=prompt_tokens,
@@ -196,7 +258,7 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
         case "read":
             return 1 + sizes.megabytes
         case "synthesize":
-            if plan.synthesize.teacher != "builtin":
+            if plan.synthesize is None or plan.synthesize.teacher != "builtin":
                 return None
             return None if sizes.passages is None else 2 + 0.02 * sizes.passages
         case "train":
@@ -241,13 +303,13 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
 
 def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOutlook, ...]) -> list[str]:
     remarks = [f"Will be refused: {line}" for line in sizes.refused]
-    if sizes.passages is None:
+    if sizes.passages is None and plan.read is not None:
         remarks.append(f"More than {READ_AT_MOST_MB} MB of documents: counted only when they are read.")
     if weights is None:
         remarks.append(
             f"{plan.train.base} is not on this disk: it is fetched from the hub when the run starts."
         )
-    if plan.synthesize.teacher != "builtin":
+    if plan.synthesize is not None and plan.synthesize.teacher != "builtin":
         remarks.append("The teacher's speed and price are its own: no time is given for synthesize.")
     waiting = [line.name for line in lines if line.standing == "waits"]
     if waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,8 +29,12 @@ class Plan(Options):
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
     task: Literal["causal"] = Field("causal", description="the kind of model that is tuned")
-    read: ReadOptions
-    synthesize: SynthesizeOptions = SynthesizeOptions()
+    read: ReadOptions | None = Field(
+        None, description="the documents to start from; left out where prepare.data names finished rows"
+    )
+    synthesize: SynthesizeOptions | None = Field(
+        None, description="who writes the examples; left out where prepare.data names finished rows"
+    )
     prepare: PrepareOptions = PrepareOptions()
     train: TrainOptions = TrainOptions()
     generate: GenerateOptions = GenerateOptions()
@@ -40,6 +44,34 @@ class Plan(Options):
     )
     compare: CompareOptions = CompareOptions()
     report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _documents_are_synthesized_from(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("read") is not None and values.get("synthesize") is None:
+            return {**values, "synthesize": {}}
+        return values
+
+    @model_validator(mode="after")
+    def _starts_from_one_thing(self) -> Plan:
+        if self.read is None and not self.prepare.data:
+            raise ValueError(
+                "read is required: name your documents with read.documents, or finished rows with prepare.data"
+            )
+        if self.read is not None and self.prepare.data:
+            raise ValueError(
+                "give read or prepare.data, not both; rows to mix in with those from documents go to prepare.mix"
+            )
+        if self.read is None and self.synthesize is not None:
+            raise ValueError("synthesize has no effect: prepare.data starts from finished rows")
+        return self
+
+    @property
+    def teacher_name(self) -> str:
+        """Who wrote questions and references, for reports."""
+        if self.synthesize is not None:
+            return self.synthesize.teacher_name
+        return ", ".join(source.name for source in self.prepare.data)
 
     @field_validator("score")
     @classmethod

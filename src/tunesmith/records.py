@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
-Kind = Literal["question_answer", "summary", "instruction"]
+Kind = Literal["question_answer", "summary", "instruction", "classification", "conversation"]
 SplitName = Literal["train", "validation", "test"]
 Status = Literal["ok", "empty", "truncated", "error"]
 Record = TypeVar("Record")
@@ -122,6 +122,8 @@ class Example:
     last_page: int | None = None
     teacher: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
+    other_targets: tuple[str, ...] = ()
+    """Further answers that are right too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,11 @@ class Row:
     """The bare question, for reports."""
     context: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    other_references: tuple[str, ...] = ()
+    """Further answers that are right too: a model is scored against `completion` and these."""
+    rank: int | None = None
+    """Place of a training row in the order in which subsets are taken: the first n are a stratified sample of the
+    training set, and part of every larger one. `None` in the other splits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,22 +19,27 @@ HEAD = """\
 # Any key can be set for one run: tunesmith run plan.yaml train.lora_r=8
 """
 COMMENT_COLUMN = 44
+STARTS = ("read", "synthesize")
+"""Stages that a plan for documents has, though a plan for finished rows leaves them out."""
 
 
 def starter_plan(documents: str) -> str:
     """The YAML text of a plan that reads `documents` and leaves everything else at its default."""
     lines = [HEAD.rstrip("\n"), "", "name: study", "task: causal", ""]
     for name, info in Plan.model_fields.items():
-        if type(None) in typing.get_args(info.annotation):
+        annotation = info.annotation
+        if name in STARTS:
+            (annotation,) = (part for part in typing.get_args(annotation) if _is_options(part))
+        elif type(None) in typing.get_args(annotation):
             # commented once more: with these keys the step runs, and the default is that it does not
             (options,) = (part for part in typing.get_args(info.annotation) if _is_options(part))
             lines.append(f"{f'# {name}: null':<{COMMENT_COLUMN}}  # {info.description}")
             lines += [f"# {line}" for line in _section(options, "  ", {})] + [""]
-        if not _is_options(info.annotation):
+        if not _is_options(annotation):
             continue
         is_read = name == "read"
         lines.append(f"{name}:" if is_read else f"# {name}:")
-        lines += _section(info.annotation, "  ", given={"documents": documents} if is_read else {})
+        lines += _section(annotation, "  ", given={"documents": documents} if is_read else {})
         lines.append("")
     return "\n".join(lines)
 

@@ -1,4 +1,6 @@
-"""Rows out of the table files people have: JSON lines, JSON, CSV, TSV, Parquet. Each row knows where it stands."""
+"""Rows out of the table files people have: JSON lines, JSON, CSV, TSV, XLSX, Parquet, Arrow.
+
+Each row knows where it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any
 
 from tunesmith.errors import InputError
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,15 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Iterator
     Raises:
         InputError: the file is missing, of an unknown kind, damaged, or lacks a named column.
     """
+    yield from _renamed(_only_good(read_table_leniently(path)), path, columns or {})
+
+
+def read_table_leniently(path: Path) -> Iterator[TableRow | InputError]:
+    """The rows of a file in order, and in the place of each row that cannot be read, why.
+
+    Raises:
+        InputError: the whole file cannot be read: it is missing, of an unknown kind or damaged.
+    """
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), do="check the path")
     suffix = path.suffix.lower()
@@ -85,7 +96,17 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Iterator
             where=str(path),
             do=f"use one of: {', '.join(SUFFIXES)}",
         ) from None
-    yield from _renamed(rows, path, columns or {})
+    yield from rows
+
+
+Read = Iterator[TableRow | InputError]
+
+
+def _only_good(rows: Read) -> Iterator[TableRow]:
+    for row in rows:
+        if isinstance(row, InputError):
+            raise row
+        yield row
 
 
 def _renamed(rows: Iterator[TableRow], path: Path, columns: Mapping[str, str]) -> Iterator[TableRow]:
@@ -100,23 +121,26 @@ def _renamed(rows: Iterator[TableRow], path: Path, columns: Mapping[str, str]) -
         yield TableRow({**row.values, **{name: row.values[of] for name, of in columns.items()}}, row.where)
 
 
-def _json_lines(path: Path) -> Iterator[TableRow]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    where = f"{path}:{number}"
-                    yield TableRow(_object(_parsed(line.rstrip(), where), where), where)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from None
+def _json_lines(path: Path) -> Read:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}:{number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
+                    yield TableRow(_object(_parsed(text, where), where), where)
+            except UnicodeDecodeError as error:
+                yield _not_utf8(where, error)
+            except InputError as error:
+                yield error
 
 
-def _json(path: Path) -> Iterator[TableRow]:
+def _json(path: Path) -> Read:
     """A list of objects, or an object with exactly one such list."""
     try:
         content = _parsed(path.read_text(encoding="utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from None
+        raise _not_utf8(str(path), error) from None
     if isinstance(content, dict):
         lists = [
             value
@@ -130,7 +154,10 @@ def _json(path: Path) -> Iterator[TableRow]:
         )
     for number, value in enumerate(content, start=1):
         where = f"{path}, row {number}"
-        yield TableRow(_object(value, where), where)
+        try:
+            yield TableRow(_object(value, where), where)
+        except InputError as error:
+            yield error
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -150,7 +177,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _comma_separated(path: Path, delimiter: str = ",") -> Iterator[TableRow]:
+def _comma_separated(path: Path, delimiter: str = ",") -> Read:
     csv.field_size_limit(sys.maxsize)  # a text may be long
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -158,25 +185,70 @@ def _comma_separated(path: Path, delimiter: str = ",") -> Iterator[TableRow]:
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if "" in row or None in row.values():
-                    raise InputError(
+                    yield InputError(
                         f"this row has another number of cells than the header's {len(reader.fieldnames or ())}",
                         where=where,
                         do="put texts with commas or line breaks in double quotes",
                     )
+                    continue
                 yield TableRow(dict(row), where)
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from None
+        raise _not_utf8(str(path), error) from None
     except csv.Error as error:
         raise InputError(
             f"this is not CSV: {error}", where=str(path), do="put texts in double quotes"
         ) from None
 
 
-def _tab_separated(path: Path) -> Iterator[TableRow]:
+def _tab_separated(path: Path) -> Read:
     return _comma_separated(path, delimiter="\t")
 
 
-def _parquet(path: Path) -> Iterator[TableRow]:
+def _spreadsheet(path: Path) -> Read:
+    """The first sheet of an Excel file; its first row names the columns. Formulas give the values last computed."""
+    from zipfile import BadZipFile
+
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"this is not an Excel file: {str(error).splitlines()[0]}",
+            where=str(path),
+            do="save it again as .xlsx",
+        ) from None
+    try:
+        cells = book.worksheets[0].iter_rows(values_only=True)
+        header = [None if name is None else str(name).strip() for name in next(cells, ())]
+        for number, line in enumerate(cells, start=2):
+            if all(value is None for value in line):
+                continue
+            where = f"{path}, row {number}"
+            if any(value is not None for value in line[len(header) :]) or any(
+                value is not None and not name for name, value in zip(header, line, strict=False)
+            ):
+                yield InputError(
+                    "a cell stands under no column name", where=where, do="name every column in row 1"
+                )
+                continue
+            padded = (*line, *[None] * (len(header) - len(line)))
+            yield TableRow(
+                {name: _cell(value) for name, value in zip(header, padded, strict=False) if name}, where
+            )
+    finally:
+        book.close()
+
+
+def _cell(value: Any) -> Any:
+    """A cell as JSON knows it: whole numbers without a point, dates and times as text."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _parquet(path: Path) -> Read:
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
@@ -194,10 +266,30 @@ def _parquet(path: Path) -> Iterator[TableRow]:
                 yield TableRow(values, f"{path}, row {number}")
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
-    return InputError(
-        f"this is not UTF-8 text (byte {error.start + 1})", where=str(path), do="save it as UTF-8"
-    )
+def _arrow(path: Path) -> Read:
+    """An Arrow stream or file, as `datasets` saves them."""
+    from pyarrow import ArrowInvalid, ipc, memory_map
+
+    number = 0
+    try:
+        with memory_map(str(path)) as source:
+            try:
+                batches: Any = ipc.open_stream(source)
+            except ArrowInvalid:
+                file = ipc.open_file(source)
+                batches = (file.get_batch(place) for place in range(file.num_record_batches))
+            for batch in batches:
+                for values in batch.to_pylist():
+                    number += 1
+                    yield TableRow(values, f"{path}, row {number}")
+    except (ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"this is not Arrow: {str(error).splitlines()[0]}", where=str(path), do="write it again"
+        ) from None
+
+
+def _not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"this is not UTF-8 text (byte {error.start + 1})", where=where, do="save it as UTF-8")
 
 
 _READERS = {
@@ -206,5 +298,7 @@ _READERS = {
     ".json": _json,
     ".csv": _comma_separated,
     ".tsv": _tab_separated,
+    ".xlsx": _spreadsheet,
     ".parquet": _parquet,
+    ".arrow": _arrow,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tunesmith.errors import GateError
 from tunesmith.records import SplitName, content_id
@@ -12,7 +12,14 @@ ENOUGH_GROUPS, TEST_GROUPS = 5, 2
 """From five groups on the test set gets two: what holds in one document alone says nothing of others."""
 
 
-def split_groups(groups: Iterable[str], *, test: float, validation: float, seed: int) -> dict[str, SplitName]:
+def split_groups(
+    groups: Iterable[str],
+    *,
+    test: float,
+    validation: float,
+    seed: int,
+    strata: Mapping[str, str] | None = None,
+) -> dict[str, SplitName]:
     """Assign each group to a split so that the shares of rows come as near as whole groups allow.
 
     The order of the groups is the order of their hashes with the seed, so it does not depend on the order of the rows,
@@ -20,15 +27,16 @@ def split_groups(groups: Iterable[str], *, test: float, validation: float, seed:
 
     Args:
         groups: the group of each row, one entry a row.
-        test: share of the rows wanted for the test set, between 0 and 1.
+        test: share of the rows wanted for the test set, between 0 and 1; 0 for none.
         validation: share wanted for validation; 0 for none.
         seed: another seed, another split.
+        strata: the stratum of each group; every part then gets its share of each, as near as whole groups allow.
 
     Raises:
         GateError: there are too few groups to hold any out.
     """
     sizes = Counter(groups)
-    needed = 3 if validation > 0 else 2
+    needed = 1 + (test > 0) + (validation > 0)
     if len(sizes) < needed:
         raise GateError(
             f"examples come from {len(sizes)} group(s), and a split needs at least {needed}",
@@ -36,7 +44,7 @@ def split_groups(groups: Iterable[str], *, test: float, validation: float, seed:
             do="add documents, or set prepare.split.by=passage (then the verdict speaks of other passages of the same"
             " documents only), or prepare.split.validation=0",
         )
-    order = sorted(sizes, key=lambda group: content_id(str(seed), group))
+    order = stratified_order(sizes, strata or {}, seed)
     total = sum(sizes.values())
     splits: dict[str, SplitName] = {}
     parts: tuple[tuple[SplitName, float], ...] = (("test", test), ("validation", validation))
@@ -63,3 +71,27 @@ def _nearest_prefix(order: list[str], sizes: Counter[str], wanted: float, at_lea
         if count >= at_least and distance < best_distance:
             best, best_distance = count, distance
     return best
+
+
+def stratified_order(sizes: Mapping[str, int], strata: Mapping[str, str], seed: int) -> list[str]:
+    """The names so ordered that any front part of the order holds its share of each stratum.
+
+    Within a stratum the order is that of the hashes with the seed. A name stands at the middle of the rows it covers,
+    as a share of the rows of its stratum; names of all strata are then merged by that share. Without strata this is the
+    order of the hashes.
+
+    Args:
+        sizes: rows of each name.
+        strata: stratum of each name; names that are not in it form one of their own.
+    """
+    shuffled = sorted(sizes, key=lambda name: content_id(str(seed), name))
+    totals: Counter[str] = Counter()
+    for name in shuffled:
+        totals[strata.get(name, "")] += sizes[name]
+    done: Counter[str] = Counter()
+    places: dict[str, float] = {}
+    for name in shuffled:
+        stratum = strata.get(name, "")
+        places[name] = (done[stratum] + sizes[name] / 2) / totals[stratum]
+        done[stratum] += sizes[name]
+    return sorted(shuffled, key=places.__getitem__)

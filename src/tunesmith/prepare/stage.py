@@ -2,59 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pydantic import Field, model_validator
-
-from tunesmith.errors import GateError
-from tunesmith.options import Options
+from tunesmith.errors import GateError, InputError
+from tunesmith.prepare.data import DataFacts, Given, Ids, read_data
 from tunesmith.prepare.leaks import Leak, find_leaks
+from tunesmith.prepare.mixing import draw, mixed_counts
+from tunesmith.prepare.options import DataOptions, PrepareOptions, SplitOptions
 from tunesmith.prepare.prompts import student_prompt
-from tunesmith.prepare.split import split_groups
+from tunesmith.prepare.sources import find_data
+from tunesmith.prepare.split import split_groups, stratified_order
 from tunesmith.records import Example, Refused, Row, SplitName
 
+__all__ = [
+    "DataFacts",
+    "DataOptions",
+    "Given",
+    "Ids",
+    "PrepareOptions",
+    "SplitOptions",
+    "find_data",
+    "prepare_rows",
+    "read_data",
+]
 
-class SplitOptions(Options):
-    by: Literal["source", "passage"] = Field(
-        "source",
-        description="what stays together: a whole source document, or (for a single document) one passage",
-    )
-    test: float = Field(0.2, gt=0, lt=1, description="share of the examples to test on")
-    validation: float = Field(
-        0.1, ge=0, lt=1, description="share of the examples to validate on while training"
-    )
-    seed: int = Field(0, description="another seed, another split")
-
-    @model_validator(mode="after")
-    def _leaves_something_to_train_on(self) -> SplitOptions:
-        if self.test + self.validation >= 1:
-            raise ValueError(
-                f"test ({self.test}) and validation ({self.validation}) leave nothing to train on"
-            )
-        return self
+Mixed = tuple[DataOptions, Sequence[Example]]
 
 
-class PrepareOptions(Options):
-    context: Literal["passage", "none"] = Field(
-        "passage",
-        description="passage: the student is shown the passage (open book); none: the question only (closed book)",
-    )
-    split: SplitOptions = Field(default=SplitOptions(), description="how rows are held out")
-    leaks: Literal["stop", "drop", "allow"] = Field(
-        "stop",
-        description="a held-out example that was seen in training: stop the run, drop the training row, or allow it",
-    )
-
-
-def prepare_rows(examples: Iterable[Example], options: PrepareOptions) -> Iterator[Row | Refused]:
+def prepare_rows(
+    examples: Iterable[Example],
+    options: PrepareOptions,
+    *,
+    parts: Mapping[str, SplitName] | None = None,
+    mixed: Sequence[Mixed] = (),
+) -> Iterator[Row | Refused]:
     """Render each example for the student and assign it to a split.
 
-    Rows come out in the order of the examples. With `leaks: drop`, rows of the earlier split that a held-out row leaks
-    from come out as `Refused`.
+    Rows come out in the order of the examples, those mixed in after them. With `leaks: drop`, rows of the earlier split
+    that a held-out row leaks from come out as `Refused`.
+
+    Args:
+        parts: example id to the part that its set puts it in. Where that gives a test (or validation) set, none is
+            taken from the rest.
+        mixed: the sets of which a share goes into training.
 
     Raises:
         GateError: nothing to prepare, too few groups to split, or (with `leaks: stop`) a leak.
+        InputError: a group or stratum that the plan names is not there, or a set is too small for its share.
     """
     kept = list(examples)
     if not kept:
@@ -63,10 +59,10 @@ def prepare_rows(examples: Iterable[Example], options: PrepareOptions) -> Iterat
             where="prepare",
             do="look into synthesize/refused.jsonl for the reasons, and into read/notes.jsonl for the documents",
         )
-    split = options.split
-    groups = [_group(example, split.by) for example in kept]
-    splits = split_groups(groups, test=split.test, validation=split.validation, seed=split.seed)
-    rows = [_row(example, group, splits, options) for example, group in zip(kept, groups, strict=True)]
+    placed = _placed(kept, options, parts or {})
+    rows = [_row(example, group, split, options) for example, group, split in placed]
+    rows += [_row(example, example.source_id, split, options) for example, split in _mixed_in(rows, mixed)]
+    rows = _ranked(rows, options)
     dropped: dict[str, Leak] = {}
     if options.leaks != "allow":
         leaks = find_leaks(rows)
@@ -78,6 +74,85 @@ def prepare_rows(examples: Iterable[Example], options: PrepareOptions) -> Iterat
     for row in rows:
         leak = dropped.get(row.id)
         yield _refused(row, leak) if leak else row
+
+
+def _placed(
+    examples: Sequence[Example], options: PrepareOptions, parts: Mapping[str, SplitName]
+) -> list[tuple[Example, str, SplitName]]:
+    """Each example with its group and its split."""
+    split = options.split
+    given = {part for example in examples if (part := parts.get(example.id)) is not None}
+    pool = [example for example in examples if parts.get(example.id, "train") == "train"]
+    if not pool:
+        raise GateError("no row is left to train on: the data is all for testing", where="prepare.data")
+    groups = {example.id: _group(example, split.by) for example in examples}
+    splits = split_groups(
+        [groups[example.id] for example in pool],
+        test=0 if "test" in given else split.test,
+        validation=0 if "validation" in given else split.validation,
+        seed=split.seed,
+        strata=_group_strata(pool, groups, split.stratify),
+    )
+    return [
+        (example, group, part if (part := parts.get(example.id, "train")) != "train" else splits[group])
+        for example in examples
+        for group in [groups[example.id]]
+    ]
+
+
+def _group_strata(
+    examples: Sequence[Example], groups: Mapping[str, str], stratify: str | None
+) -> dict[str, str] | None:
+    """The stratum that most examples of each group belong to."""
+    if stratify is None:
+        return None
+    counts: dict[str, Counter[str]] = {}
+    for example in examples:
+        counts.setdefault(groups[example.id], Counter())[_stratum(example, stratify)] += 1
+    return {group: max(sorted(found), key=found.__getitem__) for group, found in counts.items()}
+
+
+def _stratum(example: Example, stratify: str) -> str:
+    return example.target if stratify == "label" else _attribute(example, stratify, "prepare.split.stratify")
+
+
+def _attribute(example: Example, name: str, where: str) -> str:
+    if name not in example.attributes:
+        raise InputError(
+            f"{name!r} is no attribute of {example.id}; it has {', '.join(example.attributes) or 'none'}",
+            where=where,
+            do="keep the column with each row: `attributes: [NAME]` of the data set, or name another",
+        )
+    return example.attributes[name]
+
+
+def _mixed_in(rows: Sequence[Row], mixed: Sequence[Mixed]) -> Iterator[tuple[Example, SplitName]]:
+    shares = [options.share or 0.0 for options, _ in mixed]
+    wanted = mixed_counts(sum(row.split == "train" for row in rows), shares)
+    held = mixed_counts(
+        sum(row.split == "validation" for row in rows),
+        [share for share, (options, _) in zip(shares, mixed, strict=True) if options.validation],
+    )
+    for (options, examples), n in zip(mixed, wanted, strict=True):
+        yield from ((example, "train") for example in draw(examples, n, options))
+        if options.validation:
+            # Validation rows are never repeated ones, and never those that are trained on.
+            more = draw(examples, held.pop(0), options.model_copy(update={"repeat": False}), skip=n)
+            yield from ((example, "validation") for example in more)
+
+
+def _ranked(rows: Sequence[Row], options: PrepareOptions) -> list[Row]:
+    """Training rows with their place in the order of subsets."""
+    train = {row.id: row for row in rows if row.split == "train"}
+    stratify = options.split.stratify
+    strata = {id: _row_stratum(row, stratify) for id, row in train.items()} if stratify else {}
+    order = stratified_order(dict.fromkeys(train, 1), strata, options.split.seed)
+    places = {id: place for place, id in enumerate(order)}
+    return [dataclasses.replace(row, rank=places.get(row.id)) for row in rows]
+
+
+def _row_stratum(row: Row, stratify: str) -> str:
+    return row.completion if stratify == "label" else row.attributes.get(stratify, "")
 
 
 def leak_error(leaks: list[Leak]) -> GateError:
@@ -93,26 +168,31 @@ def leak_error(leaks: list[Leak]) -> GateError:
     )
 
 
-def _group(example: Example, by: Literal["source", "passage"]) -> str:
-    if by == "passage" and example.chunk_id:
-        return example.chunk_id
-    return example.source_id
+def _group(example: Example, by: str) -> str:
+    if by == "source":
+        return example.source_id
+    if by == "passage":
+        return example.chunk_id or example.source_id
+    return _attribute(example, by, "prepare.split.by")
 
 
-def _row(example: Example, group: str, splits: dict[str, SplitName], options: PrepareOptions) -> Row:
-    # A summary is a summary of something: it keeps its passage in a closed-book study too.
-    context = example.context if options.context == "passage" or example.kind == "summary" else None
+def _row(example: Example, group: str, split: SplitName, options: PrepareOptions) -> Row:
+    # Only the passage of a question may be left out: the input of an instruction, the text of a summary, and what was
+    # said before in a conversation are part of what is asked.
+    can_go = options.context == "none" and example.kind == "question_answer"
+    context = None if can_go else example.context
     return Row(
         id=example.id,
         source_id=example.source_id,
         group=group,
         prompt=student_prompt(example.kind, example.instruction, context),
         completion=example.target,
-        split=splits[group],
+        split=split,
         kind=example.kind,
         instruction=example.instruction,
         context=context,
         attributes=example.attributes,
+        other_references=example.other_targets,
     )
 
 

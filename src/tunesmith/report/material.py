@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.records import Note, Refused
@@ -28,8 +28,10 @@ def data_section(study: Study) -> Section | None:
         "data.html.j2",
         {
             "steps": steps,
+            "unit": "drafts" if study.examples or study.refused else "rows",
             "refused": _refused_lines(
-                [*study.refused, *study.refused_rows], len(study.examples) + len(study.refused)
+                [*study.refused, *study.refused_rows],
+                len(study.examples) + len(study.refused) or len(study.rows) + len(study.refused_rows),
             ),
             "sources": sources[:SOURCES_SHOWN],
             "sources_left_out": max(0, len(sources) - SOURCES_SHOWN),
@@ -55,6 +57,8 @@ def _steps(study: Study) -> list[dict[str, Any]]:
                 "pieces that a question is asked about",
             )
         )
+    for one in study.data:
+        steps.append(_step(str(one["name"]), int(one["rows"]), _data_words(one)))
     drafts = len(study.examples) + len(study.refused)
     if drafts:
         steps.append(
@@ -77,6 +81,18 @@ def _steps(study: Study) -> list[dict[str, Any]]:
                 _step(split, len(rows), f"{use}; from {documents}", len(rows) / whole, is_split=True)
             )
     return steps
+
+
+def _data_words(facts: Mapping[str, Any]) -> str:
+    """What was found in a set of finished rows."""
+    words = [f"finished rows ({', '.join(map(plain_name, facts['formats']))})"]
+    if facts["refused"]:
+        words.append(f"{count(facts['refused'])} refused")
+    if facts.get("share"):
+        words.append(f"mixed in as {100 * float(facts['share']):g} % of training")
+    if facts.get("license"):
+        words.append(f"licence {facts['license']}")
+    return "; ".join(words)
 
 
 def _step(

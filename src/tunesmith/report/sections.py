@@ -47,6 +47,7 @@ def verdict_section(study: Study) -> Section:
             "verdicts": [_verdict(comparison) for comparison in primary_comparisons(study)],
             "reason": _why_no_verdict(study),
             "context": validity.context_words(study),
+            "origin": validity.origin_words(study),
             "confidence": confidence(study),
             "tally": validity.tally(checklist(study)),
             "audit": headline(study.audit.findings) if study.audit else None,

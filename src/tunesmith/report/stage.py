@@ -17,7 +17,7 @@ from tunesmith.report.findings import Audit, AuditedFiles, AuditFinding, Evidenc
 from tunesmith.report.rendering import inner, own_file, render
 from tunesmith.report.study import Source, Study, count_sources, system_names
 from tunesmith.report.tables import metrics_csv, summary_markdown
-from tunesmith.report.validity import context_name
+from tunesmith.report.validity import context_name, origin_words
 
 __all__ = [
     "Audit",
@@ -51,6 +51,7 @@ def render_report(study: Study) -> str:
         "page.html.j2",
         study=study,
         context=context_name(study),
+        origin=origin_words(study),
         systems=system_names(study),
         sections=[
             (section, inner(section.template, study=study, section=section, **section.data))

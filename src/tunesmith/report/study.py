@@ -43,10 +43,11 @@ class Study:
     """The day it was made, as the reader should see it. The report never asks the clock: same study, same bytes."""
     command: str
     """The command that makes it again."""
-    context: Literal["passage", "none"]
-    """`passage`: the model was shown the passage (open book); `none`: the question alone (closed book)."""
+    context: Literal["passage", "none", "given"]
+    """`passage`: the model was shown the passage (open book); `none`: the question alone (closed book);
+    `given`: whatever finished rows ask."""
     teacher: str
-    """Who wrote questions and references."""
+    """Who wrote questions and references; empty for finished rows."""
     base: str
     """The base model, as the plan names it."""
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -59,6 +60,8 @@ class Study:
     """Accepted by `synthesize`."""
     refused: Sequence[Refused] = ()
     """Turned down by `synthesize`."""
+    data: Sequence[Mapping[str, Any]] = ()
+    """The sets of finished rows, as `prepare.data.DataFacts` in plain values."""
     rows: Sequence[Row] = ()
     refused_rows: Sequence[Refused] = ()
     """Accepted examples that `prepare` turned down."""

@@ -7,7 +7,7 @@ import io
 import re
 
 from tunesmith.report.study import Study, comparison_places, primary_comparisons, system_names
-from tunesmith.report.validity import context_words
+from tunesmith.report.validity import context_words, origin_words
 from tunesmith.report.words import (
     interval,
     metric_name,
@@ -16,7 +16,6 @@ from tunesmith.report.words import (
     places_for,
     plural,
     signed,
-    teacher_words,
 )
 
 _COLUMNS = (
@@ -33,7 +32,7 @@ def summary_markdown(study: Study) -> str:
         lines += [f"**{item.verdict.capitalize()}.** {_cell(item.words)}", ""]
     lines += [
         context_words(study),
-        f"Questions and references by {_cell(teacher_words(study.teacher))}; base model {_cell(study.base)}.",
+        f"Questions and references {_cell(origin_words(study))}; base model {_cell(study.base)}.",
         "",
     ]
     lines += _comparison_lines(study) if study.comparisons else _summary_lines(study)

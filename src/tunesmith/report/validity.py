@@ -414,10 +414,23 @@ def tally(found: Sequence[Check]) -> list[tuple[Outcome, int]]:
 
 def context_name(study: Study) -> str:
     """How much the model was shown."""
+    if study.context == "given":
+        return "finished rows"
     return "open book" if study.context == "passage" else "closed book"
 
 
+def origin_words(study: Study) -> str:
+    """Who wrote the questions and references, or where the rows come from, for after “Questions and references”."""
+    if study.teacher:
+        return f"by {teacher_words(study.teacher)}"
+    return (
+        f"from {', '.join(str(one['name']) for one in study.data if not one.get('share')) or 'finished rows'}"
+    )
+
+
 def context_words(study: Study) -> str:
+    if study.context == "given":
+        return "Each question was asked as the data has it."
     if study.context == "passage":
         return "Open book: the model was shown the passage together with the question."
     return "Closed book: the model was asked the question alone, without the passage."

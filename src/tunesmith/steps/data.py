@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tunesmith.errors import InputError
 from tunesmith.prepare.leaks import find_leaks
-from tunesmith.prepare.stage import prepare_rows
+from tunesmith.prepare.stage import DataFacts, DataOptions, Given, Ids, find_data, prepare_rows, read_data
 from tunesmith.read.files import find_files
 from tunesmith.read.stage import chunk_documents, read_documents
 from tunesmith.records import (
@@ -16,6 +16,7 @@ from tunesmith.records import (
     Note,
     Refused,
     Row,
+    SplitName,
     as_row,
 )
 from tunesmith.steps.base import SHOWN_REFUSALS, SPLITS, Context, Counts, keep
@@ -28,11 +29,13 @@ from tunesmith.synthesize.stage import open_teacher, synthesize_examples
 
 
 def documents_outside(context: Context) -> dict[str, str]:
+    assert context.plan.read is not None, "without documents this step is left out"
     files = find_files(context.plan.read.documents, context.root)
     return {f"document {file.source_id}": file_fingerprint(file.path) for file in files}
 
 
 def read_step(context: Context) -> Counts:
+    assert context.plan.read is not None, "without documents this step is left out"
     counts = keep(
         context,
         _documents_with_notes(context),
@@ -58,6 +61,7 @@ def _nothing_read(notes: list[Note]) -> InputError:
 
 def _documents_with_notes(context: Context) -> Iterable[Document | Note]:
     """Documents, and their notes as rows of their own, so that `notes.jsonl` tells of every file."""
+    assert context.plan.read is not None, "without documents this step is left out"
     for record in read_documents(context.plan.read, context.root):
         yield record
         if isinstance(record, Document):
@@ -65,11 +69,14 @@ def _documents_with_notes(context: Context) -> Iterable[Document | Note]:
 
 
 def teacher_outside(context: Context) -> dict[str, str]:
-    return {f"file {path}": file_fingerprint(path) for path in context.plan.synthesize.files(context.root)}
+    options = context.plan.synthesize
+    assert options is not None, "without documents this step is left out"
+    return {f"file {path}": file_fingerprint(path) for path in options.files(context.root)}
 
 
 def synthesize_step(context: Context) -> Counts:
     options = context.plan.synthesize
+    assert options is not None, "without documents this step is left out"
     chunks = context.rows("read/chunks.jsonl", Chunk)
     teacher = open_teacher(options, context.run.folder / "journal.sqlite", context.root)
     examples = synthesize_examples(chunks, teacher, options)
@@ -90,15 +97,80 @@ def synthesize_step(context: Context) -> Counts:
     return counts
 
 
+USES: dict[str, SplitName | None] = {
+    "data": None,
+    "test_data": "test",
+    "validation_data": "validation",
+    "mix": None,
+}
+"""The keys of finished data, and the part that each puts its rows in."""
+
+
+def data_outside(context: Context) -> dict[str, str]:
+    """Finished data by the content of its files."""
+    found: dict[str, str] = {}
+    for use in USES:
+        for source in getattr(context.plan.prepare, use):
+            for file in find_data(source, context.root).files:
+                found[f"data {file.name}"] = file_fingerprint(file.path)
+    return found
+
+
 def prepare_step(context: Context) -> Counts:
-    examples = read_rows(context.run.folder / "synthesize/examples.jsonl", Example)
-    prepared = list(prepare_rows(examples, context.plan.prepare))
-    counts: Counts = {}
+    given = _Finished(context)
+    examples = [item.example for item in given.items]
+    examples += (
+        read_rows(context.run.folder / "synthesize/examples.jsonl", Example) if context.plan.read else []
+    )
+    parts = {item.example.id: item.part for item in given.items if item.part is not None}
+    prepared = list(prepare_rows(examples, context.plan.prepare, parts=parts, mixed=given.mixed))
+    counts: Counts = dict(given.counts)
     for split in SPLITS:
         rows = [row for row in prepared if isinstance(row, Row) and row.split == split]
         counts |= keep(context, rows, {Row: f"prepare/{split}.jsonl"}, "rows")
-    refused = [row for row in prepared if isinstance(row, Refused)]
+    refused = [*given.refused, *(row for row in prepared if isinstance(row, Refused))]
     counts |= keep(context, refused, {Refused: "prepare/refused.jsonl"}, "rows")
     leaks = find_leaks([row for row in prepared if isinstance(row, Row)])
     write_json(context.run.folder / "prepare/leaks.json", [as_row(leak) for leak in leaks])
+    write_json(context.run.folder / "prepare/data.json", {"sets": [as_row(facts) for facts in given.facts]})
     return counts | {"leaks": len(leaks)}
+
+
+class _Finished:
+    """The finished rows that the plan names, read: own ones with their parts, and sets to mix in."""
+
+    def __init__(self, context: Context) -> None:
+        self.items: list[Given] = []
+        self.refused: list[Refused] = []
+        self.mixed: list[tuple[DataOptions, list[Example]]] = []
+        self.facts: list[DataFacts] = []
+        options = context.plan.prepare
+        ids = Ids(options.duplicates)
+        for use, part in USES.items():
+            for source in getattr(options, use):
+                facts = DataFacts(source.name, share=source.share, use=use)
+                self.facts.append(facts)
+                own: list[Given] = []
+                for item in read_data(source, context.root, facts, ids=ids, bad_rows=options.bad_rows):
+                    (own.append(item) if isinstance(item, Given) else self.refused.append(item))
+                    context.progress(facts.rows, None, f"rows of {source.name}")
+                if part is not None and len(facts.parts) > 1:
+                    raise InputError(
+                        f"the set comes in parts: {', '.join(facts.parts)}",
+                        where=f"prepare.{use}: {source.path}",
+                        do=f"say which one is meant, with take: {part}",
+                    )
+                if source.share is not None:
+                    training = [item.example for item in own if item.part in (None, "train")]
+                    self.mixed.append((source, training))
+                else:
+                    self.items += [Given(item.example, part or item.part) for item in own]
+
+    @property
+    def counts(self) -> Counts:
+        """Rows by format, and the unusable ones: what people see of a set at first."""
+        found: Counts = {}
+        for facts in self.facts:
+            for name in facts.formats:
+                found[f"{name} rows"] = found.get(f"{name} rows", 0) + facts.rows
+        return found

@@ -59,7 +59,7 @@ def judge_step(context: Context) -> Counts:
     counts = keep(context, judgements, {Judgement: "judge/judgements.jsonl"}, "judgements")
     summary = judge_summary(
         context.rows("judge/judgements.jsonl", Judgement),
-        contestants={"base model": plan.train.base, "teacher": plan.synthesize.teacher_name},
+        contestants={"base model": plan.train.base, "teacher": plan.teacher_name},
     )
     write_json(folder / "judge/summary.json", summary)
     return counts | {name: summary[name] for name in ("wins", "losses", "ties", "unparsed")}
@@ -107,8 +107,8 @@ def gather_study(context: Context) -> Study:
         name=plan.name,
         created=plan.report.date or datetime.date.today().isoformat(),
         command=context.command,
-        context=plan.prepare.context,
-        teacher=plan.synthesize.teacher_name,
+        context=plan.prepare.context if plan.read else "given",
+        teacher=plan.teacher_name if plan.synthesize else "",
         base=plan.train.base,
         plan=settings,
         manifest={name: as_row(state) for name, state in states.items()},
@@ -116,6 +116,7 @@ def gather_study(context: Context) -> Study:
         notes=context.rows("read/notes.jsonl", Note),
         examples=context.rows("synthesize/examples.jsonl", Example),
         refused=context.rows("synthesize/refused.jsonl", Refused),
+        data=json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))["sets"],
         rows=rows,
         refused_rows=context.rows("prepare/refused.jsonl", Refused),
         leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),

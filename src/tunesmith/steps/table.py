@@ -8,9 +8,18 @@ comes. Nothing else in tunesmith touches these files.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tunesmith.plan import TUNED, Plan
 from tunesmith.steps.base import SPLITS, SYSTEMS, Step
-from tunesmith.steps.data import documents_outside, prepare_step, read_step, synthesize_step, teacher_outside
+from tunesmith.steps.data import (
+    data_outside,
+    documents_outside,
+    prepare_step,
+    read_step,
+    synthesize_step,
+    teacher_outside,
+)
 from tunesmith.steps.models import base_outside, generate_step, systems_outside, train_step
 from tunesmith.steps.results import (
     compare_step,
@@ -23,7 +32,12 @@ from tunesmith.steps.results import (
 
 _READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
 _SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
-_PREPARED = (*(f"prepare/{split}.jsonl" for split in SPLITS), "prepare/refused.jsonl", "prepare/leaks.json")
+_PREPARED = (
+    *(f"prepare/{split}.jsonl" for split in SPLITS),
+    "prepare/refused.jsonl",
+    "prepare/leaks.json",
+    "prepare/data.json",
+)
 _GENERATED = tuple(f"generate/{system}.jsonl" for system in SYSTEMS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 
@@ -32,7 +46,14 @@ STEPS: tuple[Step, ...] = (
     Step(
         "synthesize", ("read/chunks.jsonl",), _SYNTHESIZED, ("synthesize",), synthesize_step, teacher_outside
     ),
-    Step("prepare", ("synthesize/examples.jsonl",), _PREPARED, ("prepare",), prepare_step),
+    Step(
+        "prepare",
+        ("synthesize/examples.jsonl",),
+        _PREPARED,
+        ("prepare", "tables.py"),
+        prepare_step,
+        data_outside,
+    ),
     Step(
         "train",
         ("prepare/train.jsonl", "prepare/validation.jsonl"),
@@ -71,5 +92,11 @@ STEPS: tuple[Step, ...] = (
 
 
 def steps_of(plan: Plan) -> tuple[Step, ...]:
-    """The steps that the plan asks for, in order: all but those whose key it leaves empty."""
-    return tuple(step for step in STEPS if getattr(plan, step.name) is not None)
+    """The steps that the plan asks for, in order: all but those whose key it leaves empty.
+
+    What a step would read from one that is left out is not waited for."""
+    asked = [step for step in STEPS if getattr(plan, step.name) is not None]
+    left_out = {name for step in STEPS if step not in asked for name in step.writes}
+    return tuple(
+        replace(step, reads=tuple(name for name in step.reads if name not in left_out)) for step in asked
+    )
