@@ -64,7 +64,7 @@ def score_files(
     for system in dict.fromkeys(prediction.system for prediction in predictions):
         own = [prediction for prediction in predictions if prediction.system == system]
         summaries += _summaries(_evaluated(own, open_metrics(score), options))
-    summaries += _constant_summaries(predictions, score, options)
+    summaries += constant_summaries(predictions, score, options)
     return {"scores": [_score_row(summary, options) for summary in summaries]}
 
 
@@ -215,10 +215,10 @@ def _scored(predictions: Sequence[Prediction], metrics: Sequence[Metric]) -> lis
     return scores
 
 
-def _constant_summaries(
-    predictions: Sequence[Prediction], score: ScoreOptions, options: CompareOptions
+def constant_summaries(
+    predictions: Sequence[Prediction], score: ScoreOptions, compare: CompareOptions
 ) -> list[Summary]:
-    """What always giving one label scores on the metrics of labels, the commonest label first."""
+    """What always giving one label scores on the metrics of labels, the commonest label first; none without them."""
     names = [name for name in score.metrics if name in LABEL_METRICS]
     if not names:
         return []
@@ -228,7 +228,7 @@ def _constant_summaries(
     found = []
     for system in list(systems)[:MOST_CONSTANT]:
         own = [prediction for prediction in constant if prediction.system == system]
-        found += _summaries(_evaluated(own, metrics, options))
+        found += _summaries(_evaluated(own, metrics, compare))
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.fake_study import NASTY, fake_study
 from tests.report.page import Element, read_page
-from tunesmith.report import validity
+from tunesmith.report import answer_checks, validity
 from tunesmith.report.audit_page import IDS_LISTED, TEXT_LETTERS, audit_section, render_audit
 from tunesmith.report.checklist import checklist, told_by_checks
 from tunesmith.report.findings import MISTAKES, Audit, AuditedFiles, AuditFinding, EvidenceRow
@@ -162,7 +162,7 @@ class TestInTheReport:
         outcomes = {}
         for context in ("passage", "none"):
             study = replace(fake_study(12), audit=audit, context=context)  # type: ignore[arg-type]
-            (check,) = [check for check in checklist(study) if check.title == validity.EQUAL]
+            (check,) = [check for check in checklist(study) if check.title == answer_checks.EQUAL]
             assert check.detail.startswith("so it is.")
             outcomes[context] = check.outcome
         assert outcomes == {"passage": "look", "none": "problem"}

@@ -10,12 +10,14 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from tests.report.fake_study import NASTY, fake_study, one_system, training_log
 from tests.report.page import Element, read_page
-from tunesmith.records import Chunk, Document, Prediction, Score, Summary
+from tunesmith.records import Chunk, Document, Prediction, Score, Summary, Verdict
+from tunesmith.report.metrics import VERDICT_SIGNS
 from tunesmith.report.stage import Source, Study, count_sources, metrics_csv, render_report, summary_markdown
 
 
@@ -528,3 +530,32 @@ def test_a_judge_without_an_order_shows_no_rates_of_order(study: Study) -> None:
     shown = section(read_page(render_report(replace(study, judge=summary))), "judge").text()
     assert "shown first" not in shown
     assert "Reasons to doubt" not in shown
+
+
+def test_floors_stand_beside_the_values_they_belong_to(study: Study) -> None:
+    assert "Floor" not in section(read_page(render_report(study)), "metrics").text()
+    floors = {("base", "rougeL"): 0.1234, ("tuned", "rougeL"): 0.1171}
+    summaries = [replace(item, floor=floors.get((item.system, item.metric))) for item in study.summaries]
+    shown = section(read_page(render_report(replace(study, summaries=summaries))), "metrics")
+    row = next(row for row in shown.all("tr") if "ROUGE-L" in row.text())
+    assert re.search(r"0\.123\d* / 0\.117", row.text())
+    alone = replace(study, comparisons=(), summaries=summaries[:1])
+    assert "0.123" in section(read_page(render_report(alone)), "metrics").text()
+    assert "0.123" in summary_markdown(alone)
+
+
+def test_constant_answers_are_shown_beside_the_metrics_of_labels(study: Study) -> None:
+    constant = Summary("always yes (majority)", "accuracy", 0.64, 0.5, 0.75, 60, 5, True, "labels:given")
+    with_them = replace(study, baselines=(constant,))
+    shown = section(read_page(render_report(with_them)), "metrics").text()
+    assert "always yes (majority)" in shown
+    assert "0.64" in shown
+    assert "| Accuracy | always yes (majority) | 0.6" in summary_markdown(with_them)
+    assert "majority" not in render_report(study)
+
+
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_has_a_sign_and_a_place_on_the_page(study: Study, verdict: Verdict) -> None:
+    found = [replace(item, verdict=verdict) for item in study.comparisons]
+    shown = section(read_page(render_report(replace(study, comparisons=found))), "verdict")
+    assert f"{VERDICT_SIGNS[verdict]} {verdict}" in shown.text()

@@ -9,8 +9,9 @@ import pytest
 
 from tests.report.fake_study import fake_study, training_log
 from tunesmith.records import Prediction, Refused, Row, SplitName, Status
+from tunesmith.report.check import Check
 from tunesmith.report.study import Study
-from tunesmith.report.validity import Check, checks
+from tunesmith.report.validity import checks
 
 SAME = {"num_beams": 1, "dtype": "float32"}
 

@@ -111,3 +111,11 @@ def test_a_cut_text_says_how_much_is_missing() -> None:
 def test_unknown_metrics_keep_their_name() -> None:
     assert words.metric_name("my_metric") == "my_metric"
     assert words.metric_name("rougeL") == "ROUGE-L"
+
+
+def test_every_metric_has_a_name_and_a_meaning() -> None:
+    from tunesmith.score.metric import METRICS
+
+    assert [
+        name for name in METRICS if words.metric_name(name) == name or not words.metric_meaning(name)
+    ] == []

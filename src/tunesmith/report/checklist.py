@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from tunesmith.report import validity
+from tunesmith.report import answer_checks, validity
+from tunesmith.report.check import Check, worst_first
 from tunesmith.report.findings import AuditFinding
 from tunesmith.report.study import Study
-from tunesmith.report.validity import Check
 
 _CHECK_OF_FINDING = {
     "eval_in_train": validity.LEAKS,
     "near_duplicate_in_train": validity.LEAKS,
     "same_group": validity.SOURCES,
-    "different_items": validity.ITEMS,
-    "empty_outputs": validity.EMPTY,
-    "verbatim_reference": validity.EQUAL,
+    "different_items": answer_checks.ITEMS,
+    "empty_outputs": answer_checks.EMPTY,
+    "verbatim_reference": answer_checks.EQUAL,
     "truncated_targets": validity.CUT_ROWS,
 }
 """Code of a finding to the check that is about the same: it is told there and nowhere else."""
-_SAYS_MORE = (validity.SOURCES, validity.ITEMS, validity.EMPTY, validity.EQUAL)
+_SAYS_MORE = (validity.SOURCES, answer_checks.ITEMS, answer_checks.EMPTY, answer_checks.EQUAL)
 """Checks that count what the finding counts too: the finding's words, which give the effect as well, stand instead."""
 
 _WORDS_OF_THE_PASSAGE = (
@@ -27,7 +27,7 @@ _WORDS_OF_THE_PASSAGE = (
 
 def checklist(study: Study) -> list[Check]:
     """The checks, each with the findings on its matter; the worst first."""
-    return validity.worst_first([_with_findings(check, study) for check in validity.checks(study)])
+    return worst_first([_with_findings(check, study) for check in validity.checks(study)])
 
 
 def told_by_checks(study: Study) -> list[AuditFinding]:
@@ -46,7 +46,7 @@ def _with_findings(check: Check, study: Study) -> Check:
         return check
     told = [f"{item.effect.rstrip('.')}." for item in ours]
     detail = " ".join(told if check.title in _SAYS_MORE else [check.detail, *told])
-    if check.title == validity.EQUAL and study.context == "passage":
+    if check.title == answer_checks.EQUAL and study.context == "passage":
         return Check("look", check.title, f"{detail} {_WORDS_OF_THE_PASSAGE}")
     severities = {item.severity for item in ours}
     if "high" in severities or check.outcome == "problem":

@@ -65,6 +65,8 @@ def metrics_section(study: Study) -> Section | None:
         {
             "tables": tables,
             "alone": alone,
+            "has_floors": any(line["floor"] != MISSING for line in alone),
+            "baselines": [_summary_line(item, signatures) for item in study.baselines],
             "described": _description(study, signatures),
             "systems": system_names(study),
             "signatures": signatures,
@@ -106,7 +108,13 @@ def _comparison_table(
     ours = [item for item in study.comparisons if (item.base, item.tuned) == pair]
     ours.sort(key=lambda item: not item.is_primary)
     lines = [_comparison_line(item, summaries, signatures) for item in ours]
-    return {"base": pair[0], "tuned": pair[1], "lines": lines, "sizes": _sizes(ours)}
+    return {
+        "base": pair[0],
+        "tuned": pair[1],
+        "lines": lines,
+        "sizes": _sizes(ours),
+        "has_floors": any(line["base"]["floor"] != MISSING for line in lines),
+    }
 
 
 def _sizes(found: list[Comparison]) -> str:
@@ -138,6 +146,7 @@ def _comparison_line(
         cells[name] = {
             "value": number(value, places),
             "interval": interval(summary.low, summary.high, places) if summary else MISSING,
+            "floor": number(summary.floor, places) if summary else MISSING,
         }
     return {
         "metric": metric_name(item.metric),
@@ -168,6 +177,7 @@ def _summary_line(item: Summary, signatures: list[str]) -> dict[str, Any]:
         "direction": "higher is better" if item.higher_is_better else "lower is better",
         "value": number(item.value, places),
         "interval": interval(item.low, item.high, places),
+        "floor": number(item.floor, places),
         "n": item.n,
         "n_sources": item.n_sources,
         "footnote": _footnote(item.signature, signatures),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tunesmith.records import Comparison
-from tunesmith.report import validity
 from tunesmith.report.answers import group_sizes, shown_answers
 from tunesmith.report.audit_page import audit_section, headline
+from tunesmith.report.check import tally
 from tunesmith.report.checklist import checklist
 from tunesmith.report.items import items_section
 from tunesmith.report.judge import judge_section
@@ -24,7 +24,9 @@ from tunesmith.report.study import (
     compared_pairs,
     comparison_places,
     confidence,
+    context_words,
     metric_order,
+    origin_words,
     primary_comparisons,
     system_names,
 )
@@ -46,10 +48,10 @@ def verdict_section(study: Study) -> Section:
         {
             "verdicts": [_verdict(comparison) for comparison in primary_comparisons(study)],
             "reason": _why_no_verdict(study),
-            "context": validity.context_words(study),
-            "origin": validity.origin_words(study),
+            "context": context_words(study),
+            "origin": origin_words(study),
             "confidence": confidence(study),
-            "tally": validity.tally(checklist(study)),
+            "tally": tally(checklist(study)),
             "audit": headline(study.audit.findings) if study.audit else None,
         },
         is_listed=False,
@@ -98,7 +100,7 @@ def validity_section(study: Study) -> Section | None:
         "validity",
         "Can it be believed?",
         "validity.html.j2",
-        {"checks": found, "tally": validity.tally(found)},
+        {"checks": found, "tally": tally(found)},
     )
 
 

@@ -15,9 +15,8 @@ from tunesmith.options import Options
 from tunesmith.report.audit_page import render_audit
 from tunesmith.report.findings import Audit, AuditedFiles, AuditFinding, EvidenceRow
 from tunesmith.report.rendering import inner, own_file, render
-from tunesmith.report.study import Source, Study, count_sources, system_names
+from tunesmith.report.study import Source, Study, context_name, count_sources, origin_words, system_names
 from tunesmith.report.tables import metrics_csv, summary_markdown
-from tunesmith.report.validity import context_name, origin_words
 
 __all__ = [
     "Audit",

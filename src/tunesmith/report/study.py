@@ -21,7 +21,7 @@ from tunesmith.records import (
     TrainingLog,
 )
 from tunesmith.report.findings import Audit
-from tunesmith.report.words import places_for
+from tunesmith.report.words import places_for, teacher_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Study:
     scores: Sequence[Score] = ()
     summaries: Sequence[Summary] = ()
     comparisons: Sequence[Comparison] = ()
+    baselines: Sequence[Summary] = ()
+    """What systems without a model score: always one label, the commonest first."""
     judge: Mapping[str, Any] | None = None
     """What `compare.judged.judge_summary` made of a judge's verdicts; `None` when nobody judged."""
     audit: Audit | None = None
@@ -159,3 +161,27 @@ def confidence(study: Study) -> str:
 def comparison_places(item: Comparison) -> int | None:
     """Decimals for everything printed of one comparison, so that its numbers line up."""
     return places_for(item.difference, item.low, item.high, item.base_value, item.tuned_value)
+
+
+def context_name(study: Study) -> str:
+    """How much the model was shown."""
+    if study.context == "given":
+        return "finished rows"
+    return "open book" if study.context == "passage" else "closed book"
+
+
+def origin_words(study: Study) -> str:
+    """Who wrote the questions and references, or where the rows come from, for after “Questions and references”."""
+    if study.teacher:
+        return f"by {teacher_words(study.teacher)}"
+    return (
+        f"from {', '.join(str(one['name']) for one in study.data if not one.get('share')) or 'finished rows'}"
+    )
+
+
+def context_words(study: Study) -> str:
+    if study.context == "given":
+        return "Each question was asked as the data has it."
+    if study.context == "passage":
+        return "Open book: the model was shown the passage together with the question."
+    return "Closed book: the model was asked the question alone, without the passage."

@@ -5,9 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 
-from tunesmith.report.study import Study, comparison_places, primary_comparisons, system_names
-from tunesmith.report.validity import context_words, origin_words
+from tunesmith.records import Summary
+from tunesmith.report.study import (
+    Study,
+    comparison_places,
+    context_words,
+    origin_words,
+    primary_comparisons,
+    system_names,
+)
 from tunesmith.report.words import (
     interval,
     metric_name,
@@ -36,6 +44,8 @@ def summary_markdown(study: Study) -> str:
         "",
     ]
     lines += _comparison_lines(study) if study.comparisons else _summary_lines(study)
+    if study.baselines:
+        lines += ["", "Always the same answer, without any model:", "", *_value_lines(study.baselines)]
     return "\n".join(lines) + "\n"
 
 
@@ -70,12 +80,19 @@ def _comparison_lines(study: Study) -> list[str]:
 def _summary_lines(study: Study) -> list[str]:
     if not study.summaries:
         return ["No scores yet."]
-    lines = ["| metric | system | value (interval) | n |", "|---|---|---|---:|"]
-    for item in study.summaries:
+    names = ", ".join(map(_cell, system_names(study)))
+    return [*_value_lines(study.summaries), "", f"Not compared: {names} only."]
+
+
+def _value_lines(summaries: Sequence[Summary]) -> list[str]:
+    lines = ["| metric | system | value (interval) | floor | n |", "|---|---|---|---:|---:|"]
+    for item in summaries:
         places = places_for(item.value, item.low, item.high)
         value = f"{number(item.value, places)} ({interval(item.low, item.high, places)})"
-        lines.append(_row([metric_name(item.metric), item.system, value, str(item.n)]))
-    return [*lines, "", f"Not compared: {', '.join(map(_cell, system_names(study)))} only."]
+        lines.append(
+            _row([metric_name(item.metric), item.system, value, number(item.floor, places), str(item.n)])
+        )
+    return lines
 
 
 def metrics_csv(study: Study) -> str:

@@ -24,6 +24,7 @@ _METRICS = {
         "Bits per byte",
         "how surprised the model is by each byte of the reference; lower is better",
     ),
+    "fluency": ("Fluency", "how surprised another language model is by the answer; lower is better"),
     "exact_match": ("Exact match", "share of answers equal to the reference but for case and punctuation"),
     "token_f1": ("Word F1", "words shared with the reference, in any order"),
     "length_ratio": ("Length ratio", "words of the answers for each word of the references"),
@@ -33,8 +34,14 @@ _METRICS = {
         "longest run of words taken from the prompt, as a share of the answer",
     ),
     "repetition": ("Repetition", "share of word sequences that the answer has said before"),
-    "f1": ("F1", "balance of found and right labels"),
     "accuracy": ("Accuracy", "share of right labels"),
+    "precision": (
+        "Precision",
+        "share of the answers with a label that are right, every label counting alike",
+    ),
+    "recall": ("Recall", "share of the items of a label that are found, every label counting alike"),
+    "f1": ("F1", "balance of precision and recall, every label counting alike"),
+    "mcc": ("MCC", "how far the labels go together with the right ones; 0 for a constant answer"),
 }
 
 _STAGES = (

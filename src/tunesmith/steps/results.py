@@ -7,6 +7,7 @@ import json
 
 from tunesmith.compare.judged import judge_summary
 from tunesmith.compare.stage import compare_systems
+from tunesmith.evaluation import constant_summaries
 from tunesmith.evidence import audit_run
 from tunesmith.judging import judgements_of
 from tunesmith.models.load import model_folder, weights_sha256
@@ -125,6 +126,7 @@ def gather_study(context: Context) -> Study:
         scores=context.rows("score/scores.jsonl", Score),
         summaries=context.rows("compare/summaries.jsonl", Summary),
         comparisons=context.rows("compare/comparisons.jsonl", Comparison),
+        baselines=constant_summaries(predictions, plan.score, plan.compare),
         judge=None
         if plan.judge is None
         else json.loads((folder / "judge/summary.json").read_text(encoding="utf-8")),
