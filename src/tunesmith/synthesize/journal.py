@@ -1,6 +1,6 @@
 """Every reply of a teacher, kept by the content of its request: nothing is paid for twice.
 
-One SQLite file in WAL mode. A thread of its own commits replies in groups (each 50 ms, or 200 of them), so
+One SQLite file in WAL mode. A thread of its own commits replies in groups (each 20 ms, or 200 of them), so
 that a killed run loses at most the requests that were in flight and those of the last group; a database torn
 by the kill heals itself on opening."""
 
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from tunesmith.errors import InputError, TunesmithError
 from tunesmith.synthesize.request import Request
 
-GROUP, GROUP_S = 200, 0.05
+GROUP, GROUP_S = 200, 0.02
 _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reply (

@@ -9,6 +9,8 @@ from typing import Any
 
 from tunesmith.records import content_id
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -35,7 +37,7 @@ def make_request(address: str, body: Mapping[str, Any], schema: Mapping[str, Any
         body: what the server gets; `max_tokens` is in it.
         schema: JSON schema of the reply.
     """
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _CANONICAL.encode(body)
     return Request(content_id(address, text, length=32), text, schema, int(body["max_tokens"]))
 
 
