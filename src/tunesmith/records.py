@@ -188,6 +188,32 @@ class Prediction:
     settings: dict[str, Any] = field(default_factory=dict)
     """Decoding settings, dtype, adapter hash: what would have to be equal for a fair comparison."""
     error: str | None = None
+    key: str = ""
+    """Content key: equal keys stand for the same weights, template, prompt tokens, decoding, seed and precision."""
+
+
+SETTING_MARK = "@"
+
+
+def system_under(system: str, setting: str) -> str:
+    """The name of a system under a decoding setting; the main setting has no name and leaves the system's as it is."""
+    return f"{system}{SETTING_MARK}{setting}" if setting else system
+
+
+def setting_of(system: str) -> str:
+    """The decoding setting in a name that `system_under` made; empty for the main one."""
+    return system.rpartition(SETTING_MARK)[2] if SETTING_MARK in system else ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationNote:
+    """Something about how a system's answers came about that a reader of them should know."""
+
+    system: str
+    rule: Literal["batch_effect", "prefilled_apart"]
+    """`batch_effect`: what the batch changes below float32. `prefilled_apart`: the prompts could not be shared."""
+    text: str
+    values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def write_atomically(path: Path, text: str) -> None:
     with told_when_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -115,6 +115,11 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
                     where=f"{path}:{number}",
                     do="the file was changed by hand; remove its stage folder to make it again",
                 ) from None
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Plain rows as the text of a JSONL file."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 class RowWriter:

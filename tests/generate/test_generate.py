@@ -39,7 +39,7 @@ def answer(tiny_base: Path, adapter: Path) -> Answer:
     def run(
         systems: tuple[str, ...] = ("base", "tuned"),
         rows: Any = ROWS,
-        done: Collection[tuple[str, str]] = (),
+        done: Collection[str] = (),
         **options: Any,
     ) -> list[Prediction]:
         settings = {"dtype": "float32", "device": "cpu", "max_new_tokens": 12} | options
@@ -126,7 +126,16 @@ def test_reference_loss_equals_transformers_loss(answer: Answer, tiny_base: Path
         assert item.reference_nll == pytest.approx(loss.item() * item.reference_tokens, abs=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"do_sample": True, "top_k": 20, "seed": 5}, {"num_beams": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"do_sample": True, "top_k": 20, "seed": 5},
+        {"num_beams": 3},
+        {"num_beams": 3, "do_sample": True, "temperature": 1.3, "seed": 5},
+        {"repetition_penalty": 1.5},
+    ],
+)
 def test_batch_of_one_equals_batch_of_sixteen(answer: Answer, options: dict[str, Any]) -> None:
     alone, together = answer(batch_size=1, **options), answer(batch_size=16, **options)
     assert texts(alone) == texts(together)
@@ -144,7 +153,13 @@ def test_tuned_model_has_learnt(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"do_sample": True, "temperature": 1.5, "seed": 3}, {"do_sample": True, "num_beams": 2}]
+    "options",
+    [
+        {},
+        {"do_sample": True, "temperature": 1.5, "seed": 3},
+        {"num_beams": 3},
+        {"do_sample": True, "num_beams": 2, "seed": 3},
+    ],
 )
 def test_same_setting_twice_gives_the_same(answer: Answer, options: dict[str, Any]) -> None:
     """The adapter has dropout 0.5: answers would differ if it were on."""
@@ -203,7 +218,7 @@ def test_a_shipped_generation_config_smuggles_nothing_in(
 def test_a_resumed_run_gives_the_same_answers(answer: Answer) -> None:
     whole = answer(batch_size=4)
     kept = whole[:7]  # in the middle of a batch
-    rest = answer(batch_size=4, done={(item.system, item.id) for item in kept})
+    rest = answer(batch_size=4, done={item.key for item in kept})
     assert texts([*kept, *rest]) == texts(whole)
     losses = {(item.system, item.id): item.reference_nll for item in whole}
     assert {(item.system, item.id): item.reference_nll for item in rest} == {
@@ -211,16 +226,10 @@ def test_a_resumed_run_gives_the_same_answers(answer: Answer) -> None:
     }
 
 
-def test_nothing_is_loaded_when_all_is_done(tmp_path: Path) -> None:
-    done = {("base", row.id) for row in ROWS}
-    assert (
-        list(
-            generate_predictions(
-                ROWS, str(tmp_path / "no model"), {"base": None}, GenerateOptions(), done=done
-            )
-        )
-        == []
-    )
+def test_nothing_is_loaded_when_all_is_done(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answer()
+    monkeypatch.setattr(CausalTask, "load", lambda *_: pytest.fail("the model was loaded"))
+    assert answer(done={item.key for item in whole}) == []
 
 
 def test_status_says_how_an_answer_ended(answer: Answer) -> None:
@@ -236,7 +245,7 @@ def test_an_empty_answer_is_kept(tiny_base: Path, monkeypatch: pytest.MonkeyPatc
     from tunesmith.generate import decode
 
     monkeypatch.setattr(
-        decode, "generate_batch", lambda *args: [decode.Answer((), 1, ended=True) for _ in args[2]]
+        decode, "generate_batch", lambda *args, **_: [decode.Answer((), 1, ended=True) for _ in args[2]]
     )
     options = GenerateOptions(dtype="float32", device="cpu")
     found = list(generate_predictions(ROWS[:2], str(tiny_base), {"base": None}, options))

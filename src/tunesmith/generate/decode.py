@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from tunesmith.generate.options import GenerateOptions
+from tunesmith.generate.beams import gumbel, rows_draw_alone
+from tunesmith.generate.options import Decoding
+from tunesmith.generate.prefill import Prefill
 from tunesmith.tasks.base import Batch, Rendered, Task
 
 
@@ -35,7 +38,7 @@ class Answer:
     """Whether the end token came before the limit."""
 
 
-def generation_config(options: GenerateOptions, stop_ids: Sequence[int]) -> Any:
+def generation_config(options: Decoding, stop_ids: Sequence[int]) -> Any:
     """Everything about decoding, said outright: what a model was shipped with must not add sampling or penalties."""
     beam_sampling = options.do_sample and options.num_beams > 1
     configure: Any = GenerationConfig
@@ -66,43 +69,51 @@ class RowSampler(LogitsProcessor):
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = generators(seeds)
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
-        noise = torch.stack(
-            [torch.empty(scores.shape[-1]).exponential_(generator=generator) for generator in self.generators]
-        )
-        # -ln of an Exp(1) variable is a Gumbel variable.
-        return scores.float() - noise.clamp_min(1e-30).log().to(scores.device)
+        return scores.float() + gumbel(self.generators, scores.shape[-1]).to(scores.device)
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def prefill(model: Any, task: Task, prompts: Sequence[Rendered]) -> Prefill:
+    """The prompts, computed once, for `generate_batch` to answer under as many settings as there are."""
+    return Prefill(model, prompts, task.stop_ids[0])
 
 
 def generate_batch(
-    model: Any, task: Task, prompts: Sequence[Rendered], options: GenerateOptions
+    model: Any,
+    task: Task,
+    prompts: Sequence[Rendered],
+    options: Decoding,
+    *,
+    shared: Prefill | None = None,
+    is_last: bool = True,
 ) -> list[Answer]:
-    """The answers to prompts, which are padded on the left, so that every row goes on where its prompt ends."""
-    longest = max(len(row.input_ids) for row in prompts)
-    config = generation_config(options, task.stop_ids)
-    padding: int = config.pad_token_id
-    ids = torch.full((len(prompts), longest), padding, dtype=torch.long)
-    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
-    for index, row in enumerate(prompts):
-        ids[index, longest - len(row.input_ids) :] = torch.tensor(row.input_ids)
-        mask[index, longest - len(row.input_ids) :] = 1
-    device = model.device
-    if options.do_sample and options.num_beams > 1:
-        torch.manual_seed(row_seed(options, "/".join(row.row_id for row in prompts)))
-    with torch.no_grad():
+    """The answers to prompts under one decoding setting.
+
+    Args:
+        shared: the same prompts as `prefill` left them; without it they are prefilled for this setting alone.
+        is_last: whether no other setting follows, so that what is shared may be used up.
+    """
+    shared = shared or prefill(model, task, prompts)
+    seeds = [row_seed(options, row.row_id) for row in prompts]
+    beam_sampling = options.do_sample and options.num_beams > 1
+    draws = rows_draw_alone(model, generators(seeds)) if beam_sampling else nullcontext()
+    with torch.no_grad(), draws:
         output = model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            generation_config=config,
-            logits_processor=_processors(options, prompts),
+            **shared.inputs(options.num_beams, is_last=is_last),
+            generation_config=generation_config(options, task.stop_ids),
+            logits_processor=_processors(options, seeds),
         )
     # The prompt is cut off by position: all rows are equally long up to here.
-    return [_answer(row, task.stop_ids) for row in output[:, longest:].tolist()]
+    return [_answer(row, task.stop_ids) for row in output[:, shared.length :].tolist()]
 
 
-def _processors(options: GenerateOptions, prompts: Sequence[Rendered]) -> LogitsProcessorList:
+def _processors(options: Decoding, seeds: Sequence[int]) -> LogitsProcessorList:
     """Run after the penalties, in transformers' order: temperature, top-k, top-p, then the draw."""
     steps: list[Any] = []
     if options.do_sample and options.num_beams == 1:
@@ -112,11 +123,11 @@ def _processors(options: GenerateOptions, prompts: Sequence[Rendered]) -> Logits
             steps.append(TopKLogitsWarper(options.top_k))
         if options.top_p is not None and options.top_p < 1.0:
             steps.append(TopPLogitsWarper(options.top_p))
-        steps.append(RowSampler([row_seed(options, row.row_id) for row in prompts]))
+        steps.append(RowSampler(seeds))
     return LogitsProcessorList(steps)
 
 
-def row_seed(options: GenerateOptions, row_id: str) -> int:
+def row_seed(options: Decoding, row_id: str) -> int:
     """A seed for one row under one setting."""
     setting = repr((options.seed, options.temperature, options.top_k, options.top_p, row_id))
     return int.from_bytes(hashlib.blake2b(setting.encode(), digest_size=7).digest())

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from tunesmith.generate.stage import generate_predictions
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tunesmith.generate.stage import answer_keys, generate_predictions
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED
 from tunesmith.records import (
+    GenerationNote,
     Prediction,
     Row,
     as_row,
+    setting_of,
 )
 from tunesmith.steps.base import SYSTEMS, Context, Counts
 from tunesmith.store import (
     RowWriter,
     file_fingerprint,
+    fingerprint,
+    json_lines,
     read_json_lines,
+    write_atomically,
     write_json,
 )
 from tunesmith.train.stage import train_adapter
 
 
 def base_outside(context: Context) -> dict[str, str]:
-    """The base model by its weights, so that a folder whose weights were replaced is another model."""
-    return {"base model": weights_sha256(model_folder(context.plan.train.base))}
+    """The base model by its weights, its configs, its tokenizer and chat template: with one replaced, it is another."""
+    folder = model_folder(context.plan.train.base)
+    texts = sorted(path for path in folder.iterdir() if path.suffix in {".json", ".jinja", ".model", ".txt"})
+    return {"base model": weights_sha256(folder)} | {
+        f"base model/{path.name}": file_fingerprint(path) for path in texts if path.is_file()
+    }
 
 
 def systems_outside(context: Context) -> dict[str, str]:
@@ -45,31 +57,83 @@ def train_step(context: Context) -> Counts:
     return {"steps": log.steps, "trained_tokens": log.trained_tokens}
 
 
+OTHER_SETTINGS = "generate/settings.jsonl"
+"""The answers under every decoding setting but the main one."""
+NOTES = "generate/notes.jsonl"
+
+
+def answers_file(system: str) -> str:
+    """Where the answers of a system stand, as predictions name it."""
+    return OTHER_SETTINGS if setting_of(system) else f"generate/{system}.jsonl"
+
+
 def generate_step(context: Context) -> Counts:
-    folder = context.run.folder / "generate"
-    places = {system: folder / f"{system}.jsonl" for system in SYSTEMS}
-    adapters = {BASE: None, TUNED: context.run.folder / "train" / TUNED}
-    done = {(system, str(row["id"])) for system, place in places.items() for row in read_json_lines(place)}
-    predictions = generate_predictions(
-        context.rows("prepare/test.jsonl", Row),
-        context.plan.train.base,
-        {system: adapters[system] for system in context.plan.generate.systems},
-        context.plan.generate,
-        done=done,
-        progress=context.progress,
-    )
-    writers = {system: RowWriter(place) for system, place in places.items()}
+    plan, folder = context.plan, context.run.folder
+    rows = context.rows("prepare/test.jsonl", Row)
+    places = [folder / answers_file(system) for system in SYSTEMS] + [folder / OTHER_SETTINGS]
+    trained = {BASE: None, TUNED: folder / "train" / TUNED}
+    adapters = {system: trained[system] for system in plan.generate.systems}
+    done: set[str] = set()
+    if any(place.exists() for place in places):
+        wanted = set(answer_keys(rows, plan.train.base, adapters, plan.generate).values())
+        put_stale_rows_aside(places, wanted, folder / "kept")
+        done = {str(row["key"]) for place in places for row in read_json_lines(place)}
+    told = {(note.system, note.rule) for note in context.rows(NOTES, GenerationNote)}
+    writers = {place: RowWriter(place) for place in [*places, folder / NOTES]}
+
+    def note(one: GenerationNote) -> None:
+        if (one.system, one.rule) not in told:
+            writers[folder / NOTES].write(one)
+
     try:
-        for prediction in predictions:
-            writers[prediction.system].write(prediction)
+        for prediction in generate_predictions(
+            rows,
+            plan.train.base,
+            adapters,
+            plan.generate,
+            done=done,
+            progress=context.progress,
+            note=note,
+        ):
+            writers[folder / answers_file(prediction.system)].write(prediction)
     finally:
         for writer in writers.values():
             writer.close()
-    return {system: sum(1 for _ in read_json_lines(place)) for system, place in places.items()}
+    return {place.stem: sum(1 for _ in read_json_lines(place)) for place in places}
+
+
+def put_stale_rows_aside(places: Sequence[Path], wanted: Collection[str], kept: Path) -> int:
+    """Move the rows whose content key is not wanted into `kept/`, a folder for each time it happens; say how many.
+
+    They are answers of other weights, another template or another precision, left by a run that was cut short.
+    """
+    stale = {
+        place: [row for row in read_json_lines(place) if row.get("key") not in wanted] for place in places
+    }
+    count = sum(map(len, stale.values()))
+    if not count:
+        return 0
+    name = f"generate-stale-{fingerprint([row.get('key') for rows in stale.values() for row in rows])[:16]}"
+    for place, rows in stale.items():
+        if rows:
+            # The copy is whole before the row is taken out of its place.
+            write_atomically(kept / name / place.name, json_lines(rows))
+            valid = [row for row in read_json_lines(place) if row.get("key") in wanted]
+            write_atomically(place, json_lines(valid))
+    return count
 
 
 def predictions_of(context: Context) -> list[Prediction]:
     """Both systems' answers in the order of the test set, so that a resumed run gives the same files."""
+    return _in_order(context, [answers_file(system) for system in SYSTEMS])
+
+
+def predictions_under_settings(context: Context) -> list[Prediction]:
+    """The answers under the other decoding settings, ordered alike; their systems are called `NAME@SETTING`."""
+    return _in_order(context, [OTHER_SETTINGS])
+
+
+def _in_order(context: Context, names: Sequence[str]) -> list[Prediction]:
     order = {row.id: place for place, row in enumerate(context.rows("prepare/test.jsonl", Row))}
-    found = [found for system in SYSTEMS for found in context.rows(f"generate/{system}.jsonl", Prediction)]
+    found = [found for name in names for found in context.rows(name, Prediction)]
     return sorted(found, key=lambda prediction: (prediction.system, order[prediction.id]))

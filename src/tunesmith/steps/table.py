@@ -20,7 +20,15 @@ from tunesmith.steps.data import (
     synthesize_step,
     teacher_outside,
 )
-from tunesmith.steps.models import base_outside, generate_step, systems_outside, train_step
+from tunesmith.steps.models import (
+    NOTES,
+    OTHER_SETTINGS,
+    answers_file,
+    base_outside,
+    generate_step,
+    systems_outside,
+    train_step,
+)
 from tunesmith.steps.results import (
     compare_step,
     judge_outside,
@@ -38,7 +46,8 @@ _PREPARED = (
     "prepare/leaks.json",
     "prepare/data.json",
 )
-_GENERATED = tuple(f"generate/{system}.jsonl" for system in SYSTEMS)
+_ANSWERS = tuple(answers_file(system) for system in SYSTEMS)
+_GENERATED = (*_ANSWERS, OTHER_SETTINGS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 
 STEPS: tuple[Step, ...] = (
@@ -65,7 +74,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         "generate",
         ("prepare/test.jsonl",),
-        _GENERATED,
+        (*_GENERATED, NOTES),
         ("generate", "tasks", "models/load.py"),
         generate_step,
         systems_outside,
@@ -73,7 +82,7 @@ STEPS: tuple[Step, ...] = (
     Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), score_step),
     Step(
         "judge",
-        ("prepare/test.jsonl", *_GENERATED),
+        ("prepare/test.jsonl", *_ANSWERS),
         ("judge/judgements.jsonl", "judge/summary.json"),
         ("judging.py", "score", "compare", "synthesize/client.py", "synthesize/endpoint.py"),
         judge_step,
@@ -82,7 +91,16 @@ STEPS: tuple[Step, ...] = (
     Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), compare_step),
     Step(
         "report",
-        (*_READ, *_SYNTHESIZED, *_PREPARED, "train/log.json", *_GENERATED, "score/scores.jsonl", *_COMPARED),
+        (
+            *_READ,
+            *_SYNTHESIZED,
+            *_PREPARED,
+            "train/log.json",
+            *_GENERATED,
+            NOTES,
+            "score/scores.jsonl",
+            *_COMPARED,
+        ),
         ("report/report.html", "report/report.md", "report/metrics.csv"),
         ("report", "audit", "evidence.py", "unseen.py"),
         report_step,

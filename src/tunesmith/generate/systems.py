@@ -1,0 +1,147 @@
+"""The models that answer: one loaded base, with every adapter on it, of which one or none is on at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import InputError, MissingError
+from tunesmith.generate.options import GenerateOptions
+from tunesmith.models import fast
+from tunesmith.models.load import choose_device, choose_dtype, model_folder, weights_sha256
+from tunesmith.tasks.base import Task
+
+
+def made_with(
+    task: Task, base: str, adapters: Mapping[str, Path | None], options: GenerateOptions
+) -> dict[str, dict[str, Any]]:
+    """For each system, what its answers are made with: hashes of its weights and of the template, and the precision."""
+    base_sha256 = weights_sha256(model_folder(base))
+    dtype = str(choose_dtype(options.dtype, choose_device(options.device))).removeprefix("torch.")
+    found: dict[str, dict[str, Any]] = {}
+    for system, folder in adapters.items():
+        if folder is not None:
+            _check_adapter(system, Path(folder), base_sha256)
+        found[system] = {
+            "dtype": dtype,
+            "base_sha256": base_sha256,
+            "adapter_sha256": None if folder is None else weights_sha256(Path(folder)),
+            "template_sha256": task.template_sha256,
+        }
+    return found
+
+
+class Systems:
+    """The base with all adapters on it, of which one or none is on at a time."""
+
+    def __init__(
+        self, task: Task, base: str, adapters: Mapping[str, Path | None], options: GenerateOptions
+    ) -> None:
+        self.task = task
+        self.base = base
+        self.options = options
+        self.folders = {
+            system: None if folder is None else Path(folder) for system, folder in adapters.items()
+        }
+        self.base_sha256 = weights_sha256(model_folder(base))
+        for system, folder in self.folders.items():
+            if folder is not None:
+                _check_adapter(system, folder, self.base_sha256)
+        self.whole = {
+            system: folder for system, folder in self.folders.items() if folder and not _is_adapter(folder)
+        }
+        self.model = self._load(base)
+        self.loaded_whole: tuple[str, Any] | None = None
+        for system, folder in self.folders.items():
+            if folder is not None and system not in self.whole:
+                self._put_on(system, folder)
+        fast.speed_up_adapters(self.model)
+        self.model.eval()  # dropout off, the adapters' too
+
+    def _load(self, name: str) -> Any:
+        from transformers import GenerationConfig
+
+        model = self.task.load(name, self.options)
+        # transformers fills whatever decoding leaves unsaid from what the model was shipped with (bans of words, n-gram
+        # limits, …); the task has read the end tokens from there already.
+        empty: Any = GenerationConfig
+        model.generation_config = empty()
+        return model
+
+    def _put_on(self, system: str, folder: Path) -> None:
+        import peft
+
+        if isinstance(self.model, peft.PeftModel):
+            self.model.load_adapter(folder, adapter_name=_adapter_name(system))
+        else:
+            self.model = peft.PeftModel.from_pretrained(
+                self.model, folder, adapter_name=_adapter_name(system)
+            )
+
+    @contextmanager
+    def use(self, system: str) -> Iterator[Any]:
+        """The model as `system`."""
+        import peft
+
+        if system in self.whole:
+            yield self._whole_model(system)
+        elif self.folders[system] is not None:
+            self.model.set_adapter(_adapter_name(system))
+            self.model.eval()
+            yield self.model
+        elif isinstance(self.model, peft.PeftModel):
+            with self.model.disable_adapter():
+                yield self.model
+        else:
+            yield self.model
+
+    def _whole_model(self, system: str) -> Any:
+        """A model that was trained as a whole: it has its own weights, and one is kept in memory at a time."""
+        if self.loaded_whole is None or self.loaded_whole[0] != system:
+            self.loaded_whole = None
+            self.loaded_whole = (system, self._load(str(self.whole[system])))
+        return self.loaded_whole[1]
+
+    def settings(self, system: str) -> dict[str, Any]:
+        """What would have to be equal for a fair comparison, but for the adapter."""
+        folder = self.folders[system]
+        return {
+            "batch_size": self.options.batch_size,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "base": self.base,
+            "base_sha256": self.base_sha256,
+            "adapter_sha256": None if folder is None else weights_sha256(folder),
+            "template_sha256": self.task.template_sha256,
+        }
+
+
+def _adapter_name(system: str) -> str:
+    """peft makes module names of adapter names, and those may hold no dots."""
+    return system.replace(".", "_")
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _check_adapter(system: str, folder: Path, base_sha256: str) -> None:
+    """Raises `MissingError` where there is no adapter, `InputError` where it belongs to another base."""
+    if not _is_adapter(folder) and not (folder / "config.json").is_file():
+        raise MissingError(
+            f"there is no adapter for the system {system!r}",
+            where=str(folder),
+            do="Train it first, or correct the folder.",
+        )
+    card = folder / "tunesmith.json"
+    if _is_adapter(folder) and card.is_file():
+        trained_on = json.loads(card.read_text(encoding="utf-8"))
+        if trained_on["base_sha256"] != base_sha256:
+            raise InputError(
+                f"the adapter of {system!r} was trained on other base weights ({trained_on['base']})",
+                where=str(folder),
+                do="Take that base, or train the adapter again.",
+            )
