@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from tunesmith.compare.verdict import (
 from tunesmith.compare.wording import warn, words
 from tunesmith.errors import InputError
 from tunesmith.options import Options
-from tunesmith.records import Comparison, Score, Summary, Verdict
+from tunesmith.records import Comparison, Score, Summary, Verdict, system_under
 from tunesmith.score.metric import Metric
 
 if TYPE_CHECKING:
@@ -78,20 +78,45 @@ def compare_systems(
     Raises:
         InputError: the scores cannot be joined (see `join_scores`), or the base or the primary metric is not there.
     """
-    joined = join_scores(scores, metrics)
-    judged = [metric for metric in joined.metrics if not metric.is_descriptive]
-    others = [system for system in joined.systems if system != options.base]
-    if len(joined.systems) > 1:
-        _check_names(joined.systems, [metric.name for metric in judged], options)
-    yield from _summaries(joined, options)
-    if len(joined.systems) > 1:
-        judged.sort(key=lambda metric: metric.name != options.primary)
-        pairs = [
-            (joined.measured[options.base, metric.name], joined.measured[other, metric.name])
-            for metric in judged
-            for other in others
-        ]
-        yield from _comparisons(pairs, joined.items, options)
+    yield from compare_under_settings({"": scores}, metrics, options)
+
+
+def compare_under_settings(
+    scores_of: Mapping[str, Iterable[Score]], metrics: Sequence[Metric], options: CompareOptions = DEFAULTS
+) -> Iterator[Summary | Comparison]:
+    """`compare_systems` within each decoding setting: `tuned@warm` against `base@warm`, never against `base`.
+
+    What is printed together is corrected together: Holm's rule goes over the comparisons of all settings. Only the main
+    setting has a primary metric; whatever the others show is exploratory.
+
+    Args:
+        scores_of: scores by the name of their decoding setting; the main one's is empty. A metric may be left out under
+            a setting, such as one that does not look at the answers.
+
+    Raises:
+        InputError: as `compare_systems`, for any of the settings.
+    """
+    pairs: list[_Pair] = []
+    for setting, scores in scores_of.items():
+        own = options
+        if setting:
+            named = {"base": system_under(options.base, setting), "primary": None, "margin": None}
+            own = options.model_copy(update=named)
+        joined = join_scores(scores, metrics)
+        judged = [metric for metric in joined.metrics if not metric.is_descriptive]
+        if len(joined.systems) > 1:
+            _check_names(joined.systems, [metric.name for metric in judged], own)
+        yield from _summaries(joined, own)
+        if len(joined.systems) > 1:
+            judged.sort(key=lambda metric: metric.name != options.primary)
+            measured = [
+                (joined.measured[own.base, metric.name], joined.measured[other, metric.name])
+                for metric in judged
+                for other in joined.systems
+                if other != own.base
+            ]
+            pairs += _test_pairs(measured, joined.items, own)
+    yield from _comparisons(pairs, options)
 
 
 def _check_names(systems: list[str], judged: list[str], options: CompareOptions) -> None:
@@ -138,8 +163,10 @@ class _Pair:
 
     base: Measured
     tuned: Measured
+    items: Items
     both: Mask
     found: Estimate
+    is_primary: bool
     p: float | None
     margin: float | None
     p_equivalence: float | None
@@ -163,18 +190,14 @@ class _Corrected:
     p_equivalence: float | None
 
 
-def _comparisons(
-    pairs: Sequence[tuple[Measured, Measured]], items: Items, options: CompareOptions
-) -> Iterator[Comparison]:
-    tested = _test_pairs(pairs, items, options)
-    is_primary = [pair.base.metric.name == options.primary for pair in tested]
-    everywhere = holm([pair.p for pair in tested])
-    among_primary = iter(holm([pair.p for pair, first in zip(tested, is_primary, strict=True) if first]))
-    equivalence = holm([pair.p_equivalence for pair in tested])
-    for pair, p, p_equivalence, first in zip(tested, everywhere, equivalence, is_primary, strict=True):
+def _comparisons(pairs: Sequence[_Pair], options: CompareOptions) -> Iterator[Comparison]:
+    everywhere = holm([pair.p for pair in pairs])
+    among_primary = iter(holm([pair.p for pair in pairs if pair.is_primary]))
+    equivalence = holm([pair.p_equivalence for pair in pairs])
+    for pair, p, p_equivalence in zip(pairs, everywhere, equivalence, strict=True):
         # the primary metric was named before the run: it is corrected for several tuned systems, not for other metrics
-        corrected = _Corrected(p, next(among_primary) if first else p, p_equivalence)
-        yield _comparison(pair, items, options, corrected, is_primary=first)
+        corrected = _Corrected(p, next(among_primary) if pair.is_primary else p, p_equivalence)
+        yield _comparison(pair, options, corrected)
 
 
 def _test_pairs(
@@ -184,18 +207,18 @@ def _test_pairs(
     estimates = estimate([quantity for quantity, _ in paired], draws=options.draws, seed=options.seed)
     tested = []
     for (base, tuned), (_, counted), found in zip(pairs, paired, estimates, strict=True):
-        margin = options.margin if base.metric.name == options.primary else None
+        is_primary = base.metric.name == options.primary
+        margin = options.margin if is_primary else None
         p = p_equivalence = None
         if math.isfinite(found.value):
             p = p_value(found, draws=options.draws)
             p_equivalence = margin and equivalence_p_value(found, margin, draws=options.draws)
-        tested.append(_Pair(base, tuned, counted, found, p, margin, p_equivalence))
+        tested.append(_Pair(base, tuned, items, counted, found, is_primary, p, margin, p_equivalence))
     return tested
 
 
-def _comparison(
-    pair: _Pair, items: Items, options: CompareOptions, corrected: _Corrected, *, is_primary: bool
-) -> Comparison:
+def _comparison(pair: _Pair, options: CompareOptions, corrected: _Corrected) -> Comparison:
+    items = pair.items
     metric, n = pair.base.metric, int(pair.both.sum())
     base_value, tuned_value = (_value(one, pair.both) for one in (pair.base, pair.tuned))
     difference, detectable, span = _finite(pair.found.value), None, None
@@ -235,7 +258,7 @@ def _comparison(
         smallest_detectable=detectable,
         n_better=n_better,
         n_worse=n_worse,
-        is_primary=is_primary,
+        is_primary=pair.is_primary,
         higher_is_better=metric.higher_is_better,
         verdict=verdict,
         words="",

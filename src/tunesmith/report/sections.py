@@ -13,6 +13,7 @@ from tunesmith.report.answers import group_sizes, shown_answers
 from tunesmith.report.audit_page import audit_section, headline
 from tunesmith.report.check import tally
 from tunesmith.report.checklist import checklist
+from tunesmith.report.decodings import decodings_section
 from tunesmith.report.items import items_section
 from tunesmith.report.judge import judge_section
 from tunesmith.report.making import command_section, settings_section, tokens_section, training_section
@@ -134,6 +135,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     validity_section,
     audit_section,
     metrics_section,
+    decodings_section,
     judge_section,
     items_section,
     training_section,

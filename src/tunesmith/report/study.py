@@ -12,6 +12,7 @@ from tunesmith.records import (
     Comparison,
     Document,
     Example,
+    GenerationNote,
     Note,
     Prediction,
     Refused,
@@ -73,6 +74,11 @@ class Study:
     scores: Sequence[Score] = ()
     summaries: Sequence[Summary] = ()
     comparisons: Sequence[Comparison] = ()
+    setting_summaries: Sequence[Summary] = ()
+    """Under decoding settings beside the main one; their systems are called `NAME@SETTING`."""
+    setting_comparisons: Sequence[Comparison] = ()
+    generation_notes: Sequence[GenerationNote] = ()
+    """What a reader of the answers should know of how they came about."""
     baselines: Sequence[Summary] = ()
     """What systems without a model score: always one label, the commonest first."""
     judge: Mapping[str, Any] | None = None

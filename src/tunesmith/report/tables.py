@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tunesmith.records import Summary
 from tunesmith.report.study import (
@@ -44,6 +45,12 @@ def summary_markdown(study: Study) -> str:
         "",
     ]
     lines += _comparison_lines(study) if study.comparisons else _summary_lines(study)
+    if study.setting_comparisons:
+        pairs = dict.fromkeys(f"{item.tuned} against {item.base}" for item in study.setting_comparisons)
+        under = replace(study, comparisons=study.setting_comparisons)
+        lines += ["", f"Under other decoding settings, exploratory ({_cell(', '.join(pairs))}):", ""]
+        lines += _comparison_lines(under)
+    lines += [f"\n{_cell(note.text)}" for note in study.generation_notes]
     if study.baselines:
         lines += ["", "Always the same answer, without any model:", "", *_value_lines(study.baselines)]
     return "\n".join(lines) + "\n"
@@ -100,7 +107,7 @@ def metrics_csv(study: Study) -> str:
     with io.StringIO(newline="") as buffer:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for item in study.comparisons:
+        for item in (*study.comparisons, *study.setting_comparisons):
             writer.writerow([getattr(item, column) for column in _COLUMNS])
         return buffer.getvalue()
 

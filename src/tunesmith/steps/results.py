@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+from itertools import chain
 
 from tunesmith.compare.judged import judge_summary
-from tunesmith.compare.stage import compare_systems
+from tunesmith.compare.stage import compare_under_settings
 from tunesmith.evaluation import constant_summaries
 from tunesmith.evidence import audit_run
 from tunesmith.judging import judgements_of
@@ -17,6 +18,7 @@ from tunesmith.records import (
     Comparison,
     Document,
     Example,
+    GenerationNote,
     Judgement,
     Note,
     Refused,
@@ -26,13 +28,14 @@ from tunesmith.records import (
     TrainingLog,
     as_row,
     from_row,
+    setting_of,
 )
 from tunesmith.report.study import Study, count_sources
 from tunesmith.score.judge import JudgeModel
 from tunesmith.score.judging.pairs import build_pairs
 from tunesmith.score.stage import open_metrics, score_predictions
 from tunesmith.steps.base import SPLITS, Context, Counts, keep
-from tunesmith.steps.models import predictions_of
+from tunesmith.steps.models import NOTES, predictions_of, predictions_under_settings
 from tunesmith.store import (
     file_fingerprint,
     read_rows,
@@ -42,7 +45,13 @@ from tunesmith.store import (
 
 
 def score_step(context: Context) -> Counts:
-    scores = score_predictions(predictions_of(context), open_metrics(context.plan.score))
+    metrics = open_metrics(context.plan.score)
+    scores = score_predictions(predictions_of(context), metrics)
+    others = predictions_under_settings(context)
+    # What does not look at the answers is the same under every decoding setting.
+    of_answers = [metric for metric in metrics if metric.uses_text]
+    if others and of_answers:
+        scores = chain(scores, score_predictions(others, of_answers))
     return keep(context, scores, {Score: "score/scores.jsonl"}, "scores")
 
 
@@ -67,8 +76,10 @@ def judge_step(context: Context) -> Counts:
 
 
 def compare_step(context: Context) -> Counts:
-    scores = context.rows("score/scores.jsonl", Score)
-    compared = compare_systems(scores, open_metrics(context.plan.score), context.plan.compare)
+    scores_of: dict[str, list[Score]] = {}
+    for score in context.rows("score/scores.jsonl", Score):
+        scores_of.setdefault(setting_of(score.system), []).append(score)
+    compared = compare_under_settings(scores_of, open_metrics(context.plan.score), context.plan.compare)
     return keep(
         context,
         compared,
@@ -104,6 +115,8 @@ def gather_study(context: Context) -> Study:
     rows = [row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)]
     predictions = predictions_of(context)
     settings = plan.model_dump(mode="json")
+    summaries = context.rows("compare/summaries.jsonl", Summary)
+    comparisons = context.rows("compare/comparisons.jsonl", Comparison)
     return Study(
         name=plan.name,
         created=plan.report.date or datetime.date.today().isoformat(),
@@ -123,9 +136,12 @@ def gather_study(context: Context) -> Study:
         leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),
         training={TUNED: log},
         predictions=predictions,
-        scores=context.rows("score/scores.jsonl", Score),
-        summaries=context.rows("compare/summaries.jsonl", Summary),
-        comparisons=context.rows("compare/comparisons.jsonl", Comparison),
+        scores=[one for one in context.rows("score/scores.jsonl", Score) if not setting_of(one.system)],
+        summaries=[one for one in summaries if not setting_of(one.system)],
+        comparisons=[one for one in comparisons if not setting_of(one.tuned)],
+        setting_summaries=[one for one in summaries if setting_of(one.system)],
+        setting_comparisons=[one for one in comparisons if setting_of(one.tuned)],
+        generation_notes=context.rows(NOTES, GenerationNote),
         baselines=constant_summaries(predictions, plan.score, plan.compare),
         judge=None
         if plan.judge is None
