@@ -21,13 +21,13 @@ FLOORS: list[set[str]] = [
     {"plan", "evaluation", "judging", "audit", "evidence", "unseen"},
     {"steps"},
     {"pipeline", "samples", "starter"},
-    {"forecast", "display"},
+    {"forecast", "trial", "display"},
     {"commands"},
     {"cli"},
     {"__main__"},
 ]
 STAGES = FLOORS[4]
-ALLOWED_SIDEWAYS = {("compare", "score.metric"), ("display", "forecast")}
+ALLOWED_SIDEWAYS = {("compare", "score.metric"), ("display", "forecast"), ("display", "trial")}
 
 
 def modules() -> list[Path]:

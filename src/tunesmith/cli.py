@@ -48,6 +48,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plans.demo,
     plans.run,
     plans.check,
+    plans.synthesize,
     plans.init,
     files.score,
     files.compare,

@@ -25,6 +25,8 @@ from tunesmith.read.files import find_files
 from tunesmith.read.stage import chunk_documents, read_documents
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.store import Run, read_rows
+from tunesmith.synthesize.estimate import Estimate
+from tunesmith.synthesize.stage import estimate_requests
 
 TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
 BUILTIN_YIELD = 0.02
@@ -73,6 +75,8 @@ class Sizes:
     train_tokens: int | None
     test_rows: int | None
     prompt_tokens: int | None
+    teacher: Estimate | None = None
+    """What a model teacher has to be asked; `None` for others, and where it is asked nothing."""
 
 
 def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
@@ -142,6 +146,9 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
         train_tokens=train_tokens,
         test_rows=test_rows,
         prompt_tokens=prompt_tokens,
+        teacher=None
+        if chunks is None or "synthesize" in fresh
+        else estimate_requests(chunks, plan.synthesize, run.folder / "journal.sqlite", root),
     )
 
 
@@ -250,6 +257,8 @@ def matrix_speed() -> float:
 def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, speed: float) -> float | None:
     if stage.standing == "cached":
         return 0.0
+    if stage.name == "synthesize" and sizes.teacher is not None:
+        return sizes.teacher.seconds
     if stage.last_seconds is not None:
         return stage.last_seconds
     if shutil.which("nvidia-smi"):
@@ -289,7 +298,12 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
         case "read":
             return f"{sizes.documents} files, {sizes.megabytes:.1f} MB"
         case "synthesize":
-            return f"{count(sizes.passages, 'passages')}, {count(sizes.passage_tokens, 'tokens')}"
+            size = f"{count(sizes.passages, 'passages')}, {count(sizes.passage_tokens, 'tokens')}"
+            return (
+                size
+                if sizes.teacher is None
+                else f"{size}; {sizes.teacher.items - sizes.teacher.kept:,} requests"
+            )
         case "prepare":
             return count(sizes.examples, "examples, roughly")
         case "train":
@@ -309,12 +323,47 @@ def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOu
         remarks.append(
             f"{plan.train.base} is not on this disk: it is fetched from the hub when the run starts."
         )
-    if plan.synthesize is not None and plan.synthesize.teacher != "builtin":
-        remarks.append("The teacher's speed and price are its own: no time is given for synthesize.")
+    remarks += _teacher_remarks(plan, sizes.teacher)
     waiting = [line.name for line in lines if line.standing == "waits"]
     if waiting:
         remarks.append(
             f"{', '.join(waiting)}: whether they are cached shows when the stages before them have run. Sizes and times"
             " there are rough."
+        )
+    return remarks
+
+
+def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
+    """What the teacher's requests come to, and whether the budget holds them."""
+    if teacher is None or plan.synthesize is None or plan.synthesize.endpoint is None:
+        return []
+    endpoint, left = plan.synthesize.endpoint, teacher.items - teacher.kept
+    said = f"The teacher is asked {left:,} times" + (
+        f"; {teacher.kept:,} more replies are in the journal and cost nothing." if teacher.kept else "."
+    )
+    said += (
+        f" About {teacher.prompt_tokens:,} tokens of prompts and {teacher.reply_tokens:,} of replies (at most"
+        f" {teacher.most_reply_tokens:,})"
+    )
+    if teacher.cost is None or teacher.most_cost is None:
+        remarks = [f"{said}; what that costs is not known without synthesize.teacher.prices."]
+    else:
+        remarks = [f"{said}: about {teacher.cost:.2f}, at most {teacher.most_cost:.2f}."]
+    if teacher.seconds is None and left:
+        remarks.append(
+            "How fast the teacher is shows with its first replies: no time is given for synthesize."
+        )
+    budget = endpoint.budget
+    if budget is not None and budget.money is not None and teacher.cost is not None:
+        rest = budget.money - (teacher.spent or 0.0)
+        if teacher.cost > rest:
+            remarks.append(
+                f"The budget has {max(rest, 0.0):.2f} of {budget.money:g} left, which is less than that: it ends the"
+                " asking early."
+            )
+    if budget is not None and budget.requests is not None and left > budget.requests - teacher.n_sent:
+        remarks.append(
+            f"The budget has {max(budget.requests - teacher.n_sent, 0):,} of {budget.requests:,} requests left: it"
+            " ends the asking early."
         )
     return remarks

@@ -18,6 +18,7 @@ from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.records import Chunk, Example, Refused
 from tunesmith.synthesize import client
 from tunesmith.synthesize.stage import SynthesizeOptions, open_teacher, synthesize_examples
+from tunesmith.synthesize.wire import seconds_to_wait
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -141,14 +142,14 @@ def test_429_waits_as_told_and_only_that_request(tmp_path: Path) -> None:
     ],
 )
 def test_retry_after_as_seconds_or_date(header: str, low: float, high: float) -> None:
-    found = client._seconds(header)
+    found = seconds_to_wait(header)
     assert found is not None
     assert low <= found <= high
 
 
 def test_retry_after_that_says_nothing() -> None:
-    assert client._seconds(None) is None
-    assert client._seconds("soon") is None
+    assert seconds_to_wait(None) is None
+    assert seconds_to_wait("soon") is None
 
 
 def test_server_errors_are_tried_again_and_then_refuse_the_item(tmp_path: Path) -> None:

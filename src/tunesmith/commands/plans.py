@@ -73,6 +73,30 @@ def check(
         runs.show_outlook(outlook, folder)
 
 
+def synthesize(
+    plan_file: PlanFile,
+    overrides: Overrides = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Passages, spread over the documents.")] = 3,
+    trace: Annotated[bool, typer.Option("--trace", help="Show each prompt and reply too.")] = False,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try the teacher on a few passages: prompt, reply, verdict. Results of the run are left alone, replies are kept.
+
+    Example: tunesmith synthesize plan.yaml --limit 3 --trace
+    """
+    from tunesmith.display.trials import show_tried
+    from tunesmith.plan import load_plan
+    from tunesmith.trial import try_teacher
+
+    plan = load_plan(plan_file, overrides or [])
+    tried = try_teacher(plan, plan_file.parent, out or plan_file.parent / "runs" / plan.name, limit)
+    if as_json:
+        print_json([one.as_json() for one in tried])
+    else:
+        show_tried(tried, trace=trace)
+
+
 def init(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="Where to write it.")] = Path("plan.yaml"),
     documents: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,13 @@ SHOWN_REFUSALS = 3
 
 def _quiet(done: int, total: int | None, what: str) -> None:
     pass
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,11 @@ class Step:
         return options
 
 
-def keep(context: Context, records: Iterable[Any], places: dict[type, str], what: str) -> Counts:
+Told = Callable[[Mapping[str, int]], tuple[int, int | None, str]]
+"""Counts so far to what is shown of them: (done, total, what)."""
+
+
+def keep(context: Context, records: Iterable[Any], places: dict[type, str], what: str | Told) -> Counts:
     """Write each record, as it comes, to the file for its type; count them by file name."""
     folder = context.run.folder
     counts: Counter[str] = Counter()
@@ -78,7 +89,7 @@ def keep(context: Context, records: Iterable[Any], places: dict[type, str], what
         for number, record in enumerate(records, start=1):
             writers[type(record)].write(record)
             counts[Path(places[type(record)]).stem] += 1
-            context.progress(number, None, what)
+            context.progress(*((number, None, what) if isinstance(what, str) else what(counts)))
     finally:
         for writer in writers.values():
             writer.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 from tunesmith.errors import InputError
 from tunesmith.prepare.leaks import find_leaks
@@ -19,13 +20,14 @@ from tunesmith.records import (
     SplitName,
     as_row,
 )
-from tunesmith.steps.base import SHOWN_REFUSALS, SPLITS, Context, Counts, keep
+from tunesmith.steps.base import SHOWN_REFUSALS, SPLITS, Context, Counts, Told, duration, keep
 from tunesmith.store import (
     file_fingerprint,
     read_rows,
     write_json,
 )
-from tunesmith.synthesize.stage import open_teacher, synthesize_examples
+from tunesmith.synthesize.endpoint import ModelTeacher
+from tunesmith.synthesize.stage import SynthesizeOptions, Teacher, open_teacher, synthesize_examples
 
 
 def documents_outside(context: Context) -> dict[str, str]:
@@ -74,6 +76,26 @@ def teacher_outside(context: Context) -> dict[str, str]:
     return {f"file {path}": file_fingerprint(path) for path in options.files(context.root)}
 
 
+def _teacher_progress(teacher: Teacher, n_chunks: int, options: SynthesizeOptions) -> str | Told:
+    """What is shown of a model teacher: requests done, examples a second, money, time left."""
+    if not isinstance(teacher, ModelTeacher):
+        return "examples"
+    total = teacher.n_items(n_chunks, options)
+    started = time.monotonic()
+
+    def told(counts: Mapping[str, int]) -> tuple[int, int | None, str]:
+        seconds = max(time.monotonic() - started, 0.001)
+        made, done = counts["examples"], teacher.n_replied
+        parts = [f"requests, {made:,} examples, {made / seconds:.1f} a second"]
+        if teacher.outlay is not None and teacher.outlay.money is not None:
+            parts.append(f"{teacher.outlay.money:.2f} spent")
+        if done:
+            parts.append(f"about {duration((total - done) * seconds / done)} left")
+        return done, total, ", ".join(parts)
+
+    return told
+
+
 def synthesize_step(context: Context) -> Counts:
     options = context.plan.synthesize
     assert options is not None, "without documents this step is left out"
@@ -84,7 +106,7 @@ def synthesize_step(context: Context) -> Counts:
         context,
         examples,
         {Example: "synthesize/examples.jsonl", Refused: "synthesize/refused.jsonl"},
-        "examples",
+        _teacher_progress(teacher, len(chunks), options),
     )
     if not counts["examples"]:
         raise InputError(

@@ -8,15 +8,13 @@ was refused waits. A server that fails request after request stops the run too."
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.errors import MissingError, TunesmithError
 from tunesmith.synthesize.budget import Ledger
@@ -24,6 +22,14 @@ from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.request import Request, longer
+from tunesmith.synthesize.wire import (
+    decoded,
+    is_filtered,
+    read_envelope,
+    seconds_to_wait,
+    shown,
+    wanted_format,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -181,7 +187,7 @@ class Client:
                 data = await response.read()
                 status = response.status
                 if status != 200:
-                    retry_after = _seconds(response.headers.get("Retry-After"))
+                    retry_after = seconds_to_wait(response.headers.get("Retry-After"))
             is_refused = status == 429
         except TimeoutError:
             data = f"no reply within {self.options.timeout_s:g} s".encode()
@@ -207,7 +213,7 @@ class Client:
         # Schemas are a handful of constants: each is written once.
         name = (asked, id(request.schema))
         if name not in self._suffixes:
-            self._suffixes[name] = b"," + json.dumps(_wanted(asked, request.schema))[1:].encode("ascii")
+            self._suffixes[name] = b"," + json.dumps(wanted_format(asked, request.schema))[1:].encode("ascii")
         return body[:-1] + self._suffixes[name]
 
     # What a reply means
@@ -215,7 +221,7 @@ class Client:
     def _take(
         self, job: Job, asked: str, status: int, data: bytes, retry_after: float | None, seconds: float
     ) -> None:
-        reply = _envelope(data) if status == 200 else None
+        reply = read_envelope(data) if status == 200 else None
         if status in _REJECTS:
             reply = self._rejected(job, asked, status, data)
         cost = self.ledger.settle(job.request, reply)
@@ -228,17 +234,17 @@ class Client:
                 self._accepted.add(asked)
             self._keep(job, reply)
         elif status in _STOPS:
-            self._give_up(self._stop(status, _decoded(data)))
+            self._give_up(self._stop(status, decoded(data)))
         elif status in _REJECTS:
             self._queue.appendleft(job)  # in another format
         else:
-            text = _decoded(data)
-            self._failed(job, text if status == 0 else f"HTTP {status}: {_shown(text)}", retry_after)
+            text = decoded(data)
+            self._failed(job, text if status == 0 else f"HTTP {status}: {shown(text)}", retry_after)
 
     def _rejected(self, job: Job, asked: str, status: int, data: bytes) -> Reply | None:
         """The refusal as a reply; `None` when the format may be at fault, and another one was chosen."""
-        text = _decoded(data)
-        if _is_filtered(text):
+        text = decoded(data)
+        if is_filtered(text):
             return Reply("answered", "", "content_filter")
         if job.request.schema is not None and (other := self._other_format(asked)) is not None:
             self._format = other
@@ -246,7 +252,7 @@ class Client:
         if asked not in self._accepted:
             # No format pleased the server, so that the request itself is at fault, not the format.
             self._format = self.options.structured
-        return Reply("rejected", f"HTTP {status}: {_shown(text)}")
+        return Reply("rejected", f"HTTP {status}: {shown(text)}")
 
     def _other_format(self, asked: str) -> str | None:
         """The format to ask in after `asked` was turned down; `None` when it cannot be the format's fault."""
@@ -388,7 +394,7 @@ class Client:
 
     def _stop(self, status: int, text: str) -> TunesmithError:
         """The error for a status that every further request would meet too."""
-        said = f"HTTP {status}: {_shown(text)}"
+        said = f"HTTP {status}: {shown(text)}"
         url, variable = self.options.url, self.options.api_key_env
         if status == 404:
             return MissingError(
@@ -411,68 +417,6 @@ class Client:
 def _better(cut: Reply, more: Reply) -> Reply:
     """The second of two replies to one question, unless the server would not write a longer one."""
     return cut if more.outcome == "rejected" else more
-
-
-def _wanted(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    if form == "json_schema":
-        return {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "reply", "strict": True, "schema": schema},
-            }
-        }
-    return {"response_format": {"type": "json_object"}}
-
-
-def _envelope(data: bytes) -> Reply | None:
-    """The first choice of a chat completion, or `None` when the data is none (a proxy's page, a cut body)."""
-    try:
-        value = json.loads(data)
-        choice = value["choices"][0]
-        content = choice["message"].get("content")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return None
-    usage = value.get("usage") or {}
-    return Reply(
-        "answered",
-        content if isinstance(content, str) else "",
-        choice.get("finish_reason"),
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-    )
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _is_filtered(text: str) -> bool:
-    """Some servers say with HTTP 400 that their content filter stopped the prompt."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        return bool(json.loads(text)["error"].get("code") == "content_filter")
-    return False
-
-
-def _shown(text: str) -> str:
-    """The server's complaint on one short line."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        error = json.loads(text)["error"]
-        text = error["message"] if isinstance(error, dict) else str(error)
-    return " ".join(text.split())[:200]
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After as seconds from now: a number, or an HTTP date."""
-    if retry_after is None:
-        return None
-    try:
-        return min(max(float(retry_after), 0.0), 3600.0)
-    except ValueError:
-        pass
-    try:
-        return min(max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0), 3600.0)
-    except (ValueError, TypeError):
-        return None
 
 
 def _jittered(number: int) -> float:

@@ -1,17 +1,19 @@
-"""The teacher behind an OpenAI-compatible server: passages to requests, replies to examples."""
+"""The model as teacher: passages to requests, replies to examples. Who answers is `engine`'s or `local`'s business."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tunesmith.records import Chunk, Example, Kind, Refused, content_id
+from tunesmith.synthesize.budget import Outlay
 from tunesmith.synthesize.client import Unanswered
 from tunesmith.synthesize.engine import connected, read_key
-from tunesmith.synthesize.journal import Journal, Reply, Usage
+from tunesmith.synthesize.estimate import Estimate, estimate_items
+from tunesmith.synthesize.journal import Journal, Reply, Usage, models_in
 from tunesmith.synthesize.options import SynthesizeOptions, TeacherOptions
 from tunesmith.synthesize.prompts import Prompt, open_prompt
 from tunesmith.synthesize.replies import SCHEMAS, Unreadable, Written, find_quote, read_reply
@@ -29,18 +31,71 @@ class Item:
     request: Request
 
 
-class EndpointTeacher:
-    def __init__(
-        self, options: TeacherOptions, journal: Path, key: str | None, prompts: Mapping[Kind, Prompt]
-    ) -> None:
-        self._options = options
-        self._journal = journal
-        self._key = key
-        self._prompts = prompts
+class Answerer(Protocol):
+    """Who answers requests: a server, or a model in this process."""
 
     @property
-    def name(self) -> str:
-        return self._options.model or self._options.url
+    def model(self) -> str:
+        """Its name, as examples and reports call it."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """What names it in the keys of requests, so that no other's replies are taken for its own."""
+        ...
+
+    @property
+    def outlay(self) -> Outlay: ...
+
+    def ordered(self, items: Iterable[Item]) -> Generator[tuple[Item, Reply | Unanswered]]:
+        """Each item with its reply, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a model is asked, whoever answers."""
+
+    max_tokens: int
+    temperature: float | None
+    seed: int | None
+
+    def body(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": model, "messages": messages, "max_tokens": self.max_tokens}
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        return body if self.seed is None else body | {"seed": self.seed}
+
+
+class ModelTeacher:
+    """A model that writes examples.
+
+    Args:
+        name: what messages call it before it has answered.
+        manner: how it is asked.
+        journal: file of its replies.
+        connect: opens whoever answers.
+        prompts: the words it is asked with, by kind.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        manner: Manner,
+        journal: Path,
+        connect: Callable[[], AbstractContextManager[Answerer]],
+        prompts: Mapping[Kind, Prompt],
+    ) -> None:
+        self.name = name
+        self._manner = manner
+        self._journal = journal
+        self._connect = connect
+        self._prompts = prompts
+        self._answerer: Answerer | None = None
+        self.n_replied = 0
+        """Requests whose replies were read, of `n_items`."""
+        self.listener: Callable[[Item, Reply | Unanswered], None] | None = None
+        """Hears each reply before its examples are given out."""
 
     def usage(self) -> Usage:
         """Requests, replies and tokens in the journal so far."""
@@ -50,27 +105,35 @@ class EndpointTeacher:
         finally:
             journal.close()
 
+    @property
+    def outlay(self) -> Outlay | None:
+        """What all runs of the journal came to so far; `None` before `write` has begun."""
+        return None if self._answerer is None else self._answerer.outlay
+
+    def n_items(self, n_chunks: int, options: SynthesizeOptions) -> int:
+        return n_chunks * len(options.kinds)
+
     def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
         """Raises `MissingError` or `TunesmithError` for what stops the whole run."""
-        with connected(self._options, self._journal, self._key) as connection:
-            model = connection.client.model
-            with closing(connection.ordered(self._items(chunks, model, options))) as replies:
+        self.n_replied = 0
+        with self._connect() as answerer:
+            self._answerer = answerer
+            items = self.items(chunks, answerer.address, answerer.model, options)
+            with closing(answerer.ordered(items)) as replies:
                 for item, reply in replies:
-                    yield from read_item(item, reply, model)
+                    self.n_replied += 1
+                    if self.listener is not None:
+                        self.listener(item, reply)
+                    yield from read_item(item, reply, answerer.model)
 
-    def _items(self, chunks: Iterable[Chunk], model: str, options: SynthesizeOptions) -> Iterator[Item]:
+    def items(
+        self, chunks: Iterable[Chunk], address: str, model: str, options: SynthesizeOptions
+    ) -> Iterator[Item]:
         for chunk in chunks:
             for kind in options.kinds:
-                body: dict[str, Any] = {
-                    "model": model,
-                    "messages": self._prompts[kind].messages(chunk, kind, options.per_chunk),
-                    "max_tokens": self._options.max_tokens,
-                }
-                if self._options.temperature is not None:
-                    body["temperature"] = self._options.temperature
-                if self._options.seed is not None:
-                    body["seed"] = self._options.seed
-                yield Item(chunk, kind, make_request(self._options.url, body, SCHEMAS[kind]))
+                messages = self._prompts[kind].messages(chunk, kind, options.per_chunk)
+                body = self._manner.body(model, messages)
+                yield Item(chunk, kind, make_request(address, body, SCHEMAS[kind]))
 
 
 def read_item(item: Item, reply: Reply | Unanswered, model: str) -> Iterator[Example | Refused]:
@@ -133,7 +196,49 @@ def _refused(item: Item, check: str, reason: str, raw: str | None) -> Refused:
     )
 
 
-def open_endpoint_teacher(options: TeacherOptions, journal: Path, prompt: Path | None) -> EndpointTeacher:
+def open_endpoint_teacher(options: TeacherOptions, journal: Path, prompt: Path | None) -> ModelTeacher:
     """Raises `MissingError` when the key or the prompt file is not there, `InputError` when the prompt is no good."""
     key = read_key(options.api_key_env)
-    return EndpointTeacher(options, journal, key, {kind: open_prompt(kind, prompt) for kind in KINDS})
+    return ModelTeacher(
+        options.model or options.url,
+        _manner_of(options),
+        journal,
+        lambda: connected(options, journal, key),
+        open_prompts(prompt),
+    )
+
+
+def _manner_of(options: TeacherOptions) -> Manner:
+    return Manner(options.max_tokens, options.temperature, options.seed)
+
+
+def open_prompts(prompt: Path | None) -> dict[Kind, Prompt]:
+    """The prompts of every kind, tried out. Raises `MissingError` or `InputError`."""
+    return {kind: open_prompt(kind, prompt) for kind in KINDS}
+
+
+def estimate_endpoint(
+    endpoint: TeacherOptions,
+    chunks: Iterable[Chunk],
+    options: SynthesizeOptions,
+    journal: Path,
+    prompt: Path | None,
+) -> Estimate:
+    """What the requests would come to; nothing is sent, and the key is not needed.
+
+    Raises:
+        MissingError: the prompt file is not there.
+        InputError: the prompt is no good.
+    """
+    teacher = ModelTeacher(endpoint.url, _manner_of(endpoint), journal, _nobody, open_prompts(prompt))
+    # Where the plan leaves the model to the server, the journal knows which it was.
+    models = [endpoint.model] if endpoint.model else models_in(journal, endpoint.url)
+    model = models[0] if len(models) == 1 else ""
+    pieces = {"question_answer": options.per_chunk, "summary": 1}
+    items = teacher.items(chunks, endpoint.url, model, options)
+    asked = ((item.request, pieces[item.kind]) for item in items)
+    return estimate_items(asked, journal, endpoint.prices, endpoint.concurrency)
+
+
+def _nobody() -> AbstractContextManager[Answerer]:
+    raise AssertionError("an estimate asks nobody")

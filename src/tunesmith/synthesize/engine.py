@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.errors import MissingError
+from tunesmith.synthesize.budget import Outlay
 from tunesmith.synthesize.client import Client, Job, Unanswered
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
@@ -96,6 +97,20 @@ class Connection:
         self._loop = loop
         self._is_ended = False
         self.client = client
+
+    @property
+    def model(self) -> str:
+        return self.client.model
+
+    @property
+    def address(self) -> str:
+        """What names the server in the keys of requests."""
+        return self.client.options.url
+
+    @property
+    def outlay(self) -> Outlay:
+        """What all runs of the journal came to so far."""
+        return self.client.ledger.outlay
 
     def ordered(
         self, items: Iterable[Sent], most_ahead: int | None = None

@@ -144,6 +144,12 @@ class Journal:
             seconds,
         )
 
+    def mean_seconds(self) -> float | None:
+        """How long a request took that was answered; `None` before one was."""
+        with self._reading:
+            (mean,) = self._reader.execute("SELECT AVG(seconds) FROM attempt WHERE status = '200'").fetchone()
+        return None if mean is None else float(mean)
+
     def commit(self) -> None:
         """Returns when all that was kept so far is in the file."""
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from tunesmith import plugins
 from tunesmith.options import Options
 from tunesmith.spending import Budget, Prices, check_budget
 from tunesmith.synthesize.checks import CHECKS
 
+BUILTIN = "builtin"
 OLLAMA = "http://127.0.0.1:11434/v1"
 CheckName = str
 WrittenKind = Literal["question_answer", "summary"]
@@ -73,11 +75,32 @@ class TeacherOptions(Options):
         return url.rstrip("/").removesuffix("/chat/completions")
 
 
+class AddedTeacher(Options):
+    """A teacher that another package brings, under the entry point group `tunesmith.teacher`."""
+
+    name: str = Field(description="what its entry point is called")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="whatever that teacher can be told; handed to it as it is"
+    )
+
+
+def _kind_of_teacher(teacher: Any) -> str:
+    if isinstance(teacher, AddedTeacher) or (isinstance(teacher, dict) and "name" in teacher):
+        return "added"
+    return "server" if isinstance(teacher, TeacherOptions | dict) else "word"
+
+
 class SynthesizeOptions(Options):
-    teacher: str | TeacherOptions = Field(
-        "builtin",
-        description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, or "
-        "{url, model, …}",
+    # told apart by what was written, so that a mistake in one kind is not reported for the others too
+    teacher: Annotated[
+        Annotated[str, Tag("word")]
+        | Annotated[TeacherOptions, Tag("server")]
+        | Annotated[AddedTeacher, Tag("added")],
+        Discriminator(_kind_of_teacher),
+    ] = Field(
+        BUILTIN,
+        description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, {url, model, "
+        "…}, or the name of a teacher from another package",
     )
     kinds: tuple[WrittenKind, ...] = Field(("question_answer",), description="what to write", min_length=1)
     per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
@@ -100,14 +123,19 @@ class SynthesizeOptions(Options):
 
     @field_validator("teacher", mode="after")
     @classmethod
-    def _is_known(cls, teacher: str | TeacherOptions) -> str | TeacherOptions:
-        if (
-            isinstance(teacher, str)
-            and teacher != "builtin"
-            and not teacher.startswith(("ollama/", "http://", "https://"))
+    def _is_known(cls, teacher: str | TeacherOptions | AddedTeacher) -> str | TeacherOptions | AddedTeacher:
+        if isinstance(teacher, TeacherOptions):
+            return teacher
+        name = teacher if isinstance(teacher, str) else teacher.name
+        if isinstance(teacher, str) and (
+            name == BUILTIN or name.startswith(("ollama/", "http://", "https://"))
         ):
+            return teacher
+        added = plugins.names("teacher", {})
+        if name not in added:
+            there = f", and the installed packages bring {', '.join(added)}" if added else ""
             raise ValueError(
-                f"{teacher!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}"
+                f"{name!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}{there}"
             )
         return teacher
 
@@ -121,22 +149,30 @@ class SynthesizeOptions(Options):
 
     @property
     def endpoint(self) -> TeacherOptions | None:
-        """The server to ask, or `None` for the built-in teacher."""
+        """The server to ask, or `None` for a teacher of another kind."""
         if isinstance(self.teacher, TeacherOptions):
             return self.teacher
-        if self.teacher == "builtin":
+        if not isinstance(self.teacher, str):
             return None
         if self.teacher.startswith("ollama/"):
             return TeacherOptions(url=OLLAMA, model=self.teacher.removeprefix("ollama/"))
-        return TeacherOptions(url=self.teacher)
+        return TeacherOptions(url=self.teacher) if self.teacher.startswith(("http://", "https://")) else None
+
+    @property
+    def added(self) -> AddedTeacher | None:
+        """The teacher of another package, or `None`."""
+        if isinstance(self.teacher, AddedTeacher):
+            return self.teacher
+        is_added = isinstance(self.teacher, str) and self.teacher != BUILTIN and self.endpoint is None
+        return AddedTeacher(name=str(self.teacher)) if is_added else None
 
     @property
     def teacher_name(self) -> str:
         """What reports call the teacher; never holds a key."""
-        endpoint = self.endpoint
-        if endpoint is None:
-            return "builtin"
-        return f"{endpoint.model or 'the served model'} at {endpoint.url}"
+        endpoint, added = self.endpoint, self.added
+        if endpoint is not None:
+            return f"{endpoint.model or 'the served model'} at {endpoint.url}"
+        return BUILTIN if added is None else added.name
 
     def files(self, root: Path) -> list[Path]:
         """The user's files that the result depends on besides the options."""

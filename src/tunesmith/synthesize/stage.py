@@ -9,15 +9,28 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from tunesmith import plugins
 from tunesmith.records import Chunk, Example, Refused
 from tunesmith.synthesize.checks import Limits, open_checks
+from tunesmith.synthesize.estimate import Estimate
 from tunesmith.synthesize.options import SynthesizeOptions, TeacherOptions
 
-__all__ = ["SynthesizeOptions", "Teacher", "TeacherOptions", "open_teacher", "synthesize_examples"]
+__all__ = [
+    "SynthesizeOptions",
+    "Teacher",
+    "TeacherOptions",
+    "estimate_requests",
+    "open_teacher",
+    "synthesize_examples",
+]
 
 
 class Teacher(Protocol):
-    """Anything that turns passages into examples, in the order of the passages."""
+    """Anything that turns passages into examples, in the order of the passages.
+
+    Another package brings one by an entry point in the group `tunesmith.teacher`: a function of the settings in the
+    plan (a mapping), the journal's path and the plan's folder that returns the teacher.
+    """
 
     @property
     def name(self) -> str: ...
@@ -39,7 +52,10 @@ def open_teacher(options: SynthesizeOptions, journal: Path, root: Path = Path())
         MissingError: the key's environment variable is not set, or the prompt file is not there.
         InputError: the prompt file is no valid template.
     """
-    endpoint = options.endpoint
+    endpoint, added = options.endpoint, options.added
+    if added is not None:
+        teacher: Teacher = plugins.load("teacher", added.name, {})(added.settings, journal, root)
+        return teacher
     if endpoint is None:
         from tunesmith.synthesize.teachers import RuleTeacher
 
@@ -47,6 +63,26 @@ def open_teacher(options: SynthesizeOptions, journal: Path, root: Path = Path())
     from tunesmith.synthesize.endpoint import open_endpoint_teacher
 
     return open_endpoint_teacher(endpoint, journal, None if options.prompt is None else root / options.prompt)
+
+
+def estimate_requests(
+    chunks: Iterable[Chunk], options: SynthesizeOptions, journal: Path, root: Path = Path()
+) -> Estimate | None:
+    """What asking a model teacher would come to; `None` for a teacher whose requests are not known. Nothing is sent.
+
+    Args:
+        chunks, options, root: as for `open_teacher`.
+        journal: what is in it is free; it is not made.
+
+    Raises:
+        MissingError, InputError: the prompt file is not there, or is no good.
+    """
+    if options.endpoint is None:
+        return None
+    from tunesmith.synthesize.endpoint import estimate_endpoint
+
+    prompt = None if options.prompt is None else root / options.prompt
+    return estimate_endpoint(options.endpoint, chunks, options, journal, prompt)
 
 
 def synthesize_examples(
