@@ -190,6 +190,8 @@ class Prediction:
     error: str | None = None
     key: str = ""
     """Content key: equal keys stand for the same weights, template, prompt tokens, decoding, seed and precision."""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Of a classifier: label to its probability, in the order of the labels; empty where there are none."""
 
 
 SETTING_MARK = "@"
@@ -323,6 +325,10 @@ class TrainingLog:
     """Rows that were not trained on (or validated on), each with its reason."""
     notes: tuple[str, ...] = ()
     """What training had to do otherwise than asked, such as halving the batch when memory ran out."""
+    validation_metrics: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Name to (step, value) of what the task measures on the validation rows beside the loss."""
+    best_by: str = "loss"
+    """What the best step was chosen by."""
 
 
 @cache
@@ -356,6 +362,8 @@ def _restore(hint: Any, value: Any) -> Any:
     if origin is tuple:
         items = arguments[:1] * len(value) if len(arguments) == 2 and arguments[1] is Ellipsis else arguments
         return tuple(_restore(item, part) for item, part in zip(items, value, strict=True))
+    if origin is dict and len(arguments) == 2 and typing.get_origin(arguments[1]) is tuple:
+        return {name: _restore(arguments[1], part) for name, part in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_row(hint, value)
     return value

@@ -171,7 +171,7 @@ def test_best_weights_are_kept_and_patience_ends_the_run(
 
     def run(name: str, **changes: Any) -> TrainingLog:
         losses = iter([3.0, 2.0, 4.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1])
-        monkeypatch.setattr(AnswerTrainer, "validation_loss", lambda _: next(losses))
+        monkeypatch.setattr(AnswerTrainer, "validate", lambda _: {"loss": next(losses)})
         return train_adapter(train, validation, tmp_path / name, options(**steady, **changes))
 
     patient = run("patient", max_steps=18, early_stopping_patience=3)

@@ -7,7 +7,7 @@ generation starts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +38,13 @@ class Answer:
     """Whether the end token came before the limit."""
 
 
-def generation_config(options: Decoding, stop_ids: Sequence[int]) -> Any:
-    """Everything about decoding, said outright: what a model was shipped with must not add sampling or penalties."""
+def generation_config(
+    options: Decoding, stop_ids: Sequence[int], start: Mapping[str, int] | None = None
+) -> Any:
+    """Everything about decoding, said outright: what a model was shipped with must not add sampling or penalties.
+
+    `start` is what a decoder of its own begins with (`Task.start`).
+    """
     beam_sampling = options.do_sample and options.num_beams > 1
     configure: Any = GenerationConfig
     return configure(
@@ -57,6 +62,7 @@ def generation_config(options: Decoding, stop_ids: Sequence[int]) -> Any:
         eos_token_id=list(stop_ids),
         pad_token_id=stop_ids[0],  # answers are cut at their end token, so what pads them is never read
         use_cache=True,
+        **(start or {}),
     )
 
 
@@ -81,7 +87,8 @@ def generators(seeds: Sequence[int]) -> list[torch.Generator]:
 
 def prefill(model: Any, task: Task, prompts: Sequence[Rendered]) -> Prefill:
     """The prompts, computed once, for `generate_batch` to answer under as many settings as there are."""
-    return Prefill(model, prompts, task.stop_ids[0])
+    n_start = len(task.start) if task.answer_apart else None
+    return Prefill(model, prompts, task.stop_ids[0], n_start=n_start)
 
 
 def generate_batch(
@@ -106,10 +113,10 @@ def generate_batch(
     with torch.no_grad(), draws:
         output = model.generate(
             **shared.inputs(options.num_beams, is_last=is_last),
-            generation_config=generation_config(options, task.stop_ids),
+            generation_config=generation_config(options, task.stop_ids, task.start),
             logits_processor=_processors(options, seeds),
         )
-    # The prompt is cut off by position: all rows are equally long up to here.
+    # The prompt, or a decoder's start, is cut off by position: all rows are equally long up to here.
     return [_answer(row, task.stop_ids) for row in output[:, shared.length :].tolist()]
 
 

@@ -26,12 +26,21 @@ quantized or offloaded values) have parts that copying or spreading over beams w
 
 
 class Prefill:
-    """A batch of prompts, padded on the left so that every row goes on where its prompt ends."""
+    """A batch of prompts, padded on the left so that every row goes on where its prompt ends.
 
-    def __init__(self, model: Any, prompts: Sequence[Rendered], padding: int) -> None:
-        ids, mask = left_padded(prompts)
+    An encoder's prompts are padded on the right, as in training: BART counts positions from the left.
+
+    Args:
+        n_start: tokens that a decoder of its own is given before its answer; `None` where the answer follows the prompt.
+    """
+
+    def __init__(
+        self, model: Any, prompts: Sequence[Rendered], padding: int, *, n_start: int | None = None
+    ) -> None:
+        ids, mask = side_by_side(prompts, on_the_left=n_start is not None)
         self.ids, self.mask = ids.to(model.device), mask.to(model.device)
-        self.length = ids.shape[1]
+        self.length = ids.shape[1] if n_start is None else n_start
+        """Where in a row of `generate` the answer begins."""
         # A prompt of one token has nothing to keep, and its row would be padding alone.
         has_prefix = min(len(row.input_ids) for row in prompts) > 1
         self._cache = _prefix_cache(model, self.ids, self.mask, padding) if has_prefix else None
@@ -58,8 +67,10 @@ class Prefill:
         return inputs | {"past_key_values": cache}
 
 
-def left_padded(prompts: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask (B, T) of prompts side by side, which all end at the last position."""
+def side_by_side(
+    prompts: Sequence[Rendered], *, on_the_left: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (B, T) of prompts which all end at the last position, or begin at the first."""
     longest = max(len(row.input_ids) for row in prompts)
     ids = torch.zeros((len(prompts), longest), dtype=torch.long)
     mask = torch.zeros((len(prompts), longest), dtype=torch.long)
@@ -67,8 +78,9 @@ def left_padded(prompts: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor
         # What pads a row is masked, but a repetition penalty looks at ids alone: a token of the row's own adds nothing
         # to what it has seen.
         ids[index] = row.input_ids[0]
-        ids[index, longest - len(row.input_ids) :] = torch.tensor(row.input_ids)
-        mask[index, longest - len(row.input_ids) :] = 1
+        first = 0 if on_the_left else longest - len(row.input_ids)
+        ids[index, first : first + len(row.input_ids)] = torch.tensor(row.input_ids)
+        mask[index, first : first + len(row.input_ids)] = 1
     return ids, mask
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.generate.options import GenerateOptions, Progress
-from tunesmith.generate.systems import Systems
+from tunesmith.generate.systems import Systems, limits_of
 from tunesmith.generate.wanted import Item, Wanted, Work
 from tunesmith.models.load import quiet, set_threads
 from tunesmith.records import GenerationNote, Prediction, Row, Status, system_under
-from tunesmith.tasks.base import Rendered, Task, open_task
+from tunesmith.tasks.base import Rendered, Task, base_for, open_task
 
 __all__ = ["GenerateOptions", "Progress", "answer_keys", "generate_predictions"]
 
@@ -58,7 +58,8 @@ def generate_predictions(
         MissingError: the base or an adapter is not there.
         InputError: an adapter was trained on another base.
     """
-    opened = open_task(task, base, options, truncate=options.truncate)
+    base = base_for(task, base)
+    opened = open_task(task, base, options, truncate=options.truncate, **limits_of(task, adapters))
     wanted = Wanted(opened, rows, base, adapters, options, frozenset(done))
     if not wanted.n_left:
         return
@@ -118,7 +119,8 @@ def answer_keys(
     Raises:
         MissingError: the base or an adapter is not there.
     """
-    opened = open_task(task, base, options, truncate=options.truncate)
+    base = base_for(task, base)
+    opened = open_task(task, base, options, truncate=options.truncate, **limits_of(task, adapters))
     wanted = Wanted(opened, rows, base, adapters, options, frozenset())
     return {(system_under(system, name), id): key for (system, name, id), key in wanted.keys.items()}
 

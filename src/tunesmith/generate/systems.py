@@ -136,12 +136,37 @@ def _check_adapter(system: str, folder: Path, base_sha256: str) -> None:
             where=str(folder),
             do="Train it first, or correct the folder.",
         )
+    trained_on = read_card(folder)
+    if _is_adapter(folder) and trained_on and trained_on["base_sha256"] != base_sha256:
+        raise InputError(
+            f"the adapter of {system!r} was trained on other base weights ({trained_on['base']})",
+            where=str(folder),
+            do="Take that base, or train the adapter again.",
+        )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `train` wrote beside the weights; empty for an adapter from elsewhere."""
     card = folder / "tunesmith.json"
-    if _is_adapter(folder) and card.is_file():
-        trained_on = json.loads(card.read_text(encoding="utf-8"))
-        if trained_on["base_sha256"] != base_sha256:
-            raise InputError(
-                f"the adapter of {system!r} was trained on other base weights ({trained_on['base']})",
-                where=str(folder),
-                do="Take that base, or train the adapter again.",
-            )
+    return dict(json.loads(card.read_text(encoding="utf-8"))) if card.is_file() else {}
+
+
+def limits_of(task: str, adapters: Mapping[str, Path | None]) -> dict[str, Any]:
+    """The limits of an encoder's texts in training: what was cut there is cut alike in use.
+
+    Raises:
+        InputError: the adapters were trained with different ones.
+    """
+    if task != "seq2seq":
+        return {}
+    names = ("max_length", "max_target_length")
+    cards = {system: read_card(folder) for system, folder in adapters.items() if folder is not None}
+    limits = {
+        system: tuple(card.get(name) for name in names) for system, card in cards.items() if card
+    }
+    if len(set(limits.values())) > 1:
+        raise InputError(
+            f"the systems were trained with different {' or '.join(names)}: {limits}",
+            do="Compare systems that see the same texts: train them with the same limits.",
+        )
+    return dict(zip(names, next(iter(limits.values()), (None, None)), strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 BUILTIN = "builtin"
+BUILTIN_ENCODER = "builtin-encoder"
+Head = Literal["causal", "seq2seq", "classify"]
+_LOADERS = {
+    "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "classify": "AutoModelForSequenceClassification",
+}
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py"]
 _hashes: dict[tuple[str, int, int], str] = {}
 
@@ -52,6 +59,10 @@ def model_folder(name: str) -> Path:
         from tunesmith.models.builtin import base_folder
 
         return _checked(Path(base_folder()), name)
+    if name == BUILTIN_ENCODER:
+        from tunesmith.models.builtin import encoder_folder
+
+        return _checked(encoder_folder(), name)
     folder = Path(name).expanduser()
     if folder.exists():
         return _checked(folder, name)
@@ -64,7 +75,7 @@ def model_folder(name: str) -> Path:
 
 def check_before_the_run(name: str) -> None:
     """Raise `MissingError` now for a model that cannot be there later; a hub id is left for when it is needed."""
-    if name == BUILTIN or Path(name).expanduser().exists() or _looks_like_path(name):
+    if name in (BUILTIN, BUILTIN_ENCODER) or Path(name).expanduser().exists() or _looks_like_path(name):
         model_folder(name)
 
 
@@ -179,10 +190,16 @@ def load_model(
     *,
     dtype: DtypeName = "auto",
     device: str = "auto",
-    head: Literal["causal", "seq2seq"] = "causal",
+    head: Head = "causal",
     trust_remote_code: bool = False,
+    allow_new: Callable[[Any, str], bool] = lambda model, tensor: False,
+    **settings: Any,
 ) -> PreTrainedModel:
     """The model called `name`, in evaluation mode, on its device.
+
+    Args:
+        allow_new: whether a tensor of the model that the weights lack may start at random, as a new head does.
+        settings: for `from_pretrained`, such as entries of the config.
 
     Raises:
         MissingError: the model is not there, its weights are no safetensors, or its code would have to be run.
@@ -192,9 +209,7 @@ def load_model(
 
     folder = model_folder(name)
     place = choose_device(device)
-    loader: Any = (
-        transformers.AutoModelForCausalLM if head == "causal" else transformers.AutoModelForSeq2SeqLM
-    )
+    loader: Any = getattr(transformers, _LOADERS[head])
     try:
         with quiet():
             model, info = loader.from_pretrained(
@@ -203,10 +218,11 @@ def load_model(
                 trust_remote_code=trust_remote_code,
                 use_safetensors=True,
                 output_loading_info=True,
+                **settings,
             )
     except Exception as error:
         raise _loading_problem(error, name) from error
-    missing = sorted(info["missing_keys"])
+    missing = sorted(key for key in info["missing_keys"] if not allow_new(model, key))
     if missing:
         # transformers fills what is missing with random numbers: a base like that makes every comparison a lie.
         raise InputError(

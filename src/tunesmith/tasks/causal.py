@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
 from tunesmith.models.load import ComputeOptions, load_model, load_tokenizer, model_folder
 from tunesmith.records import Refused, Row
-from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate
+from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
+from tunesmith.tasks.texts import control_tokens, fitting_ids, without_control_tokens
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     import torch
@@ -41,6 +42,10 @@ class CausalTask:
     truncate: Truncate = "refuse"
     """What is done with a row that is longer: refuse it, or cut the beginning of its message."""
     name: str = "causal"
+    adapter_type: str = "CAUSAL_LM"
+    measures: tuple[str, ...] = ()
+    start: Mapping[str, int] = field(default_factory=dict)
+    answer_apart: bool = False
 
     @classmethod
     def open(
@@ -62,7 +67,7 @@ class CausalTask:
         return cls(
             tokenizer=tokenizer,
             context_length=context,
-            stop_ids=_stop_ids(base, tokenizer),
+            stop_ids=end_tokens(base, tokenizer),
             max_length=min(context, max_length or context),
             truncate=truncate,
         )
@@ -106,10 +111,9 @@ class CausalTask:
         if len(ids) <= limit:
             return ids, 0
         length = len(ids)
-        if self.truncate == "prompt_left":
-            cut = self._cut_prompt(row.prompt, length, limit)
-            if cut is not None:
-                return cut, length - len(cut)
+        fitting = fitting_ids(self.tokenizer, row.prompt, limit, self.truncate, self._prompt_ids)
+        if fitting is not None:
+            return fitting
         reason = (
             f"the prompt has {length} tokens, and {max(limit, 0)} of {self.max_length} are left beside the answer; "
             "make the chunks shorter, raise max_length, or set truncate: prompt_left"
@@ -117,19 +121,6 @@ class CausalTask:
         return Refused(
             row.id, row.source_id, check="too_long", reason=reason, instruction=row.instruction or row.prompt
         )
-
-    def _cut_prompt(self, message: str, length: int, limit: int) -> list[int] | None:
-        """The prompt with the beginning of its message cut by whole tokens, the template round it kept whole."""
-        encoded = self.tokenizer(message, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [start for start, _ in encoded["offset_mapping"]]
-        n_drop = length - limit
-        # Tokens merge differently at the new start, so the first guess can be a token or two too long.
-        while n_drop < len(starts):
-            ids = self._prompt_ids(message[starts[n_drop] :])
-            if len(ids) <= limit:
-                return ids
-            n_drop += len(ids) - limit
-        return None
 
     def _prompt_ids(self, message: str) -> list[int]:
         """All that the model is given before it answers."""
@@ -181,17 +172,11 @@ class CausalTask:
         return whole.rpartition(_PROBE_ANSWER)[2] if _PROBE_ANSWER in whole else ""
 
     @cached_property
-    def _special_text(self) -> re.Pattern[str] | None:
-        texts = sorted(
-            (text for text in self.tokenizer.all_special_tokens if len(text) > 1), key=len, reverse=True
-        )
-        return re.compile("|".join(re.escape(text) for text in texts)) if texts else None
+    def _control(self) -> re.Pattern[str] | None:
+        return control_tokens(self.tokenizer)
 
     def _defuse(self, text: str) -> str:
-        """The text with the model's control tokens broken up: a document must not end the user's turn."""
-        if self._special_text is None:
-            return text
-        return self._special_text.sub(lambda match: f"{match.group()[0]}\u200b{match.group()[1:]}", text)
+        return without_control_tokens(text, self._control)
 
     @cached_property
     def template_sha256(self) -> str:
@@ -229,6 +214,9 @@ class CausalTask:
             logits = logits[:, :-1][learnt]
         return cross_entropy(logits.float(), wanted[learnt], reduction="none"), learnt.nonzero()[:, 0]
 
+    def measure(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
+        return {"loss": mean_loss(self.token_losses, model, batches)}
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
@@ -243,10 +231,15 @@ class CausalTask:
             (str(self.tokenizer.decode(ids, skip_special_tokens=False)), trained) for ids, trained in runs
         )
 
+    def card(self) -> dict[str, Any]:
+        return {}
+
 
 @contextmanager
-def logits_only_at(model: Any, learnt: torch.Tensor) -> Iterator[None]:
-    """Let the model's head see only the hidden states at `learnt` (B, T-1): its logits come out as (N, vocabulary).
+def logits_only_at(model: Any, learnt: torch.Tensor, *, shifted: bool = True) -> Iterator[None]:
+    """Let the model's head see only the hidden states at `learnt`: its logits come out as (N, vocabulary).
+
+    `learnt` is (B, T-1) of the T hidden states, since the last one leads to nothing; (B, T) where not `shifted`.
 
     A prompt is most of a row, and the head is the largest matrix of a small model. What a model does to its logits
     after the head (scaling, soft-capping) works element by element and stays as it is.
@@ -257,7 +250,7 @@ def logits_only_at(model: Any, learnt: torch.Tensor) -> Iterator[None]:
         return
 
     def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (inputs[0][:, :-1][learnt], *inputs[1:])
+        return ((inputs[0][:, :-1] if shifted else inputs[0])[learnt], *inputs[1:])
 
     handle = head.register_forward_pre_hook(select)
     try:
@@ -276,7 +269,7 @@ def _context_length(base: str, tokenizer: PreTrainedTokenizerBase, compute: Comp
     return int(min(length, 1 << 20))
 
 
-def _stop_ids(base: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def end_tokens(base: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The tokenizer's end token, then those the model was shipped with (Gemma and Llama 3 end a turn with another)."""
     from transformers import GenerationConfig
 

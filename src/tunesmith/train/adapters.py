@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
-from tunesmith.models.load import BUILTIN, quiet
+from tunesmith.models.load import BUILTIN, BUILTIN_ENCODER, quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,8 +18,10 @@ CARD = "tunesmith.json"
 """Beside the adapter: which base weights it belongs to and how prompts have to be rendered."""
 
 
-def put_adapter(base: PreTrainedModel, options: TrainOptions) -> Any:
+def put_adapter(base: PreTrainedModel, options: TrainOptions, adapter_type: str = "CAUSAL_LM") -> Any:
     """The base with a fresh adapter on it, its own weights frozen; or the base itself, all of it trainable.
+
+    A classifier's head is trained whole, and saved, beside the adapter.
 
     The adapter's weights are float32 whatever the base is: steps of a usual size would be lost in bfloat16.
 
@@ -34,7 +36,7 @@ def put_adapter(base: PreTrainedModel, options: TrainOptions) -> Any:
     modules = options.target_modules
     config_type: Any = peft.LoraConfig  # its annotation says int for alpha, its arithmetic takes any number
     config = config_type(
-        task_type=peft.TaskType.CAUSAL_LM,
+        task_type=adapter_type,
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
@@ -42,6 +44,7 @@ def put_adapter(base: PreTrainedModel, options: TrainOptions) -> Any:
         use_dora=options.method == "dora",
         use_rslora=options.method == "rslora",
         base_model_name_or_path=_portable_name(options.base),
+        **_head_settings(base, adapter_type),
     )
     try:
         with quiet():
@@ -64,6 +67,16 @@ def put_adapter(base: PreTrainedModel, options: TrainOptions) -> Any:
     return model
 
 
+def _head_settings(base: PreTrainedModel, adapter_type: str) -> dict[str, Any]:
+    if adapter_type != "SEQ_CLS":
+        return {}
+    from tunesmith.models.classifier import head_modules
+
+    heads = head_modules(base)
+    # An adapter on BERT's pooler or on the head itself would train the same thing twice, or nothing.
+    return {"modules_to_save": heads, "exclude_modules": rf".*\bpooler\b.*|({'|'.join(heads)})(\..*)?"}
+
+
 def take_adapter_off(model: Any) -> PreTrainedModel:
     """The base as it was before `put_adapter`."""
     with quiet():
@@ -72,7 +85,7 @@ def take_adapter_off(model: Any) -> PreTrainedModel:
 
 
 def _portable_name(base: str) -> str:
-    if base == BUILTIN or not Path(base).expanduser().exists():
+    if base in (BUILTIN, BUILTIN_ENCODER) or not Path(base).expanduser().exists():
         return base
     return str(Path(base).expanduser().resolve())
 

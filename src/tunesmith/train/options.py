@@ -14,6 +14,15 @@ Progress = Callable[[int, int | None, str], None]
 """Called with (done, total, what)."""
 
 
+ONLY_FOR = {
+    "max_target_length": "seq2seq",
+    "labels": "classify",
+    "class_weights": "classify",
+    "metric_for_best_model": "classify",
+}
+"""Options that do nothing in other tasks."""
+
+
 class TrainOptions(ComputeOptions):
     """Options of training, named as in transformers and peft."""
 
@@ -50,7 +59,21 @@ class TrainOptions(ComputeOptions):
     )
     truncate: Truncate = Field(
         "refuse",
-        description="What is done with longer rows: refuse them, or cut the beginning of their prompt.",
+        description="What is done with longer rows: refuse them, or cut beginning, end or middle of their prompt.",
+    )
+    max_target_length: int | None = Field(
+        None,
+        ge=2,
+        description="seq2seq: most tokens of an answer; longer ones are refused; empty for what the model can see.",
+    )
+    labels: list[str] | None = Field(
+        None,
+        min_length=2,
+        description="classify: the labels in their order; empty for those of the training rows.",
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None,
+        description="classify: what a row of each label counts: balanced, or {label: weight}; empty for all alike.",
     )
     gradient_checkpointing: bool = Field(False, description="Save memory by computing activations twice.")
     eval_steps: int | None = Field(
@@ -60,7 +83,11 @@ class TrainOptions(ComputeOptions):
         None, ge=1, description="Stop after this many validations without a new best; empty for never."
     )
     load_best_model_at_end: bool = Field(
-        True, description="Keep the weights with the lowest validation loss, not the last."
+        True, description="Keep the weights of the best validation, not the last."
+    )
+    metric_for_best_model: Literal["loss", "accuracy", "precision", "recall", "f1", "mcc"] = Field(
+        "loss",
+        description="What makes a validation the best: the loss, or with task: classify a metric of labels.",
     )
     save_steps: int | None = Field(
         None, ge=1, description="Steps between checkpoints; empty for about once a minute."
@@ -83,3 +110,11 @@ class TrainOptions(ComputeOptions):
                 "warmup_ratio has no effect with lr_scheduler_type: constant; take constant_with_warmup"
             )
         return self
+
+    def idle(self, task: str) -> list[str]:
+        """What was asked for and does nothing in this task, each with the task it is for."""
+        return [
+            f"{name} has no effect with task: {task}; it is for task: {only}"
+            for name, only in ONLY_FOR.items()
+            if task != only and getattr(self, name) != type(self).model_fields[name].default
+        ]

@@ -7,18 +7,18 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import GateError, MissingError, TunesmithError
+from tunesmith.errors import GateError, InputError, MissingError, TunesmithError
 from tunesmith.models.load import (
     model_folder,
     set_threads,
     weights_sha256,
 )
 from tunesmith.records import Refused, Row, TrainingLog
-from tunesmith.tasks.base import Rendered, Task, open_task
+from tunesmith.tasks.base import Rendered, Task, base_for, open_task
 from tunesmith.train.batches import BatchPlan
 from tunesmith.train.options import Progress, TrainOptions
 
@@ -95,22 +95,57 @@ def train_adapters(
     """
     loaded: tuple[object, PreTrainedModel] | None = None
     for job in jobs:
+        try:
+            job = _with_base(job, task)
+        except TunesmithError as error:
+            yield FailedJob(job.folder, error)
+            continue
         options = job.options
         same_base = (options.base, options.dtype, options.device, options.trust_remote_code)
         try:
             opened = open_task(
-                task, options.base, options, max_length=options.max_length, truncate=options.truncate
+                task,
+                options.base,
+                options,
+                max_length=options.max_length,
+                truncate=options.truncate,
+                **_own_settings(task, job),
             )
             data = _render(opened, job)
             if loaded is None or loaded[0] != same_base:
                 loaded = None  # let go of the old weights before the new ones are read
                 loaded = (same_base, opened.load(options.base, _full_precision(options)))
             base = loaded[1]
-            if options.method == "full":
-                loaded = None  # its weights will be other ones
+            if options.method == "full" or task == "classify":
+                loaded = None  # its weights, or its head, will be other ones
             yield _run(opened, base, data, job, progress)
         except TunesmithError as error:
             yield FailedJob(job.folder, error)
+
+
+def _with_base(job: Job, task: str) -> Job:
+    """The job with the name of the model that its task means by `builtin`; `InputError` for options without effect."""
+    if idle := job.options.idle(task):
+        raise InputError("; ".join(idle), where="train", do="Leave it out, or take the other task.")
+    base = base_for(task, job.options.base)
+    return replace(job, options=job.options.model_copy(update={"base": base}))
+
+
+def _own_settings(task: str, job: Job) -> dict[str, Any]:
+    """What this task alone wants to know."""
+    options = job.options
+    if task == "seq2seq":
+        return {"max_target_length": options.max_target_length}
+    if task == "classify":
+        from tunesmith.models.classifier import known_labels
+        from tunesmith.tasks.classify import Head
+        from tunesmith.tasks.labels import find_labels, weigh_labels
+
+        known = known_labels(options.base, trust_remote_code=options.trust_remote_code)
+        labels = find_labels(job.train, options.labels, known)
+        weights = weigh_labels(labels, job.train, options.class_weights)
+        return {"head": Head(labels, weights, options.seed)}
+    return {}
 
 
 def _full_precision(options: TrainOptions) -> TrainOptions:
@@ -149,7 +184,7 @@ def _render(task: Task, job: Job) -> _Data:
         raise GateError(
             "no token would be trained", where="train", do="Look at the completions of the training rows."
         )
-    if n_trained == sum(len(row.input_ids) for row in data.train):
+    if n_trained == sum(row.n_tokens for row in data.train):
         raise GateError(
             "every token would be trained, prompts included",
             where="train",
@@ -168,9 +203,7 @@ def _run(task: Task, base: PreTrainedModel, data: _Data, job: Job, progress: Pro
     )
     notes: list[str] = []
     while True:
-        plan = BatchPlan(
-            [len(row.input_ids) for row in data.train], batch_size, accumulation, job.options.seed
-        )
+        plan = BatchPlan([row.n_tokens for row in data.train], batch_size, accumulation, job.options.seed)
         try:
             return _fit(task, base, data, job, plan, tuple(notes), progress)
         except torch.OutOfMemoryError as error:
@@ -218,7 +251,7 @@ def _fit(
     device = base.device
     measure.forget_peak_memory(device)
     set_seed(options.seed)
-    model = adapters.put_adapter(base, options)
+    model = adapters.put_adapter(base, options, task.adapter_type)
     fast.speed_up_adapters(model)
     written_out = fast.speed_up_attention(base)
     try:
@@ -244,16 +277,12 @@ def _fit(
                 if checkpoint
                 else None
             )
-            if (
-                checkpoint
-                and state
-                and (state.global_step >= total_steps or is_exhausted(state, options.early_stopping_patience))
-            ):
+            if checkpoint and state and (state.global_step >= total_steps or is_exhausted(state, options)):
                 adapters.load_trained(model, checkpoint.folder)
             else:
                 trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
                 state = trainer.state
-        best = best_step(state) if options.load_best_model_at_end else None
+        best = best_step(state, options.metric_for_best_model) if options.load_best_model_at_end else None
         if best is not None and best != state.global_step:
             adapters.load_trained(model, checkpoints / BEST)
         adapters.save_trained(model, folder)
@@ -264,6 +293,10 @@ def _fit(
             epochs=state.global_step / plan.steps_per_epoch,
             train_loss=loss_curve(state, "loss"),
             validation_loss=loss_curve(state, "eval_loss"),
+            validation_metrics={
+                name: curve for name in task.measures if (curve := loss_curve(state, f"eval_{name}"))
+            },
+            best_by=options.metric_for_best_model,
             trained_tokens=plan.count([row.n_trained for row in data.train], state.global_step),
             total_tokens=plan.count(plan.lengths, state.global_step),
             seconds=trainer.seconds,
@@ -306,5 +339,6 @@ def _card(task: Task, options: TrainOptions, base_sha256: str) -> dict[str, Any]
         "base_sha256": base_sha256,
         "task": task.name,
         "template_sha256": task.template_sha256,
+        **task.card(),
         "train": options.model_dump(mode="json"),
     }

@@ -103,6 +103,8 @@ class AnswerTrainer(Trainer):
             "input_ids": batch.input_ids,
             "attention_mask": batch.attention_mask,
             "labels": batch.labels,
+            # transformers counts these to weigh the batches of a step
+            "shift_labels": batch.labels if self.task.answer_apart else batch.labels[:, 1:],
             "row_ids": batch.row_ids,
         }
 
@@ -121,23 +123,18 @@ class AnswerTrainer(Trainer):
         # Divided by the labels of the whole step, so that 8 x 1 and 1 x 8 give the same gradient.
         return total / (num_items_in_batch if num_items_in_batch is not None else max(len(losses), 1))
 
-    def validation_loss(self) -> float:
-        """Loss per trained token over all validation rows together."""
+    def validate(self) -> dict[str, float]:
+        """Loss per trained token over all validation rows together, and what else the task measures."""
         model: Any = self.model
         model.eval()
         size = 2 * self.sampler.plan.batch_size  # no gradients are kept, so twice as many fit
-        ordered = sorted(self.validation, key=lambda row: len(row.input_ids))
-        total, count = 0.0, 0
-        with torch.no_grad():
-            for start in range(0, len(ordered), size):
-                batch = self.task.collate(ordered[start : start + size]).to(self.args.device)
-                losses, _rows = self.task.token_losses(model, batch)
-                total += losses.sum().item()
-                count += len(losses)
-        return total / count
+        ordered = sorted(self.validation, key=lambda row: row.n_tokens)
+        starts = range(0, len(ordered), size)
+        batches = (self.task.collate(ordered[at : at + size]).to(self.args.device) for at in starts)
+        return self.task.measure(model, batches)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        metrics = {"eval_loss": self.validation_loss()}
+        metrics = {f"eval_{name}": value for name, value in self.validate().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -199,9 +196,9 @@ class _Flow(TrainerCallback):
             self.progress(state.global_step, self.total_steps, f"training, loss {logs['loss']:.3f}")
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if best_step(state) == state.global_step:
+        if best_step(state, self.options.metric_for_best_model) == state.global_step:
             self.keep_best()
-        if is_exhausted(state, self.options.early_stopping_patience):
+        if is_exhausted(state, self.options):
             control.should_training_stop = True
             control.should_save = True
 
@@ -211,16 +208,17 @@ def loss_curve(state: TrainerState, name: str) -> tuple[tuple[int, float], ...]:
     return tuple((int(entry["step"]), float(entry[name])) for entry in state.log_history if name in entry)
 
 
-def best_step(state: TrainerState) -> int | None:
-    """The step with the lowest validation loss, the first of equals."""
-    curve = loss_curve(state, "eval_loss")
-    return min(curve, key=lambda point: point[1])[0] if curve else None
+def best_step(state: TrainerState, metric: str = "loss") -> int | None:
+    """The step with the lowest validation loss, or the highest value of another metric; the first of equals."""
+    curve = loss_curve(state, f"eval_{metric}")
+    sign = 1 if metric == "loss" else -1
+    return min(curve, key=lambda point: sign * point[1])[0] if curve else None
 
 
-def is_exhausted(state: TrainerState, patience: int | None) -> bool:
-    """Whether the last `patience` validations all failed to beat the best before them."""
+def is_exhausted(state: TrainerState, options: TrainOptions) -> bool:
+    """Whether the last `early_stopping_patience` validations all failed to beat the best before them."""
     steps = [step for step, _ in loss_curve(state, "eval_loss")]
-    best = best_step(state)
+    best, patience = best_step(state, options.metric_for_best_model), options.early_stopping_patience
     return patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= patience
 
 
