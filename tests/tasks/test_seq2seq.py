@@ -257,6 +257,18 @@ def test_one_at_a_time_and_sixteen_at_once(folders: dict[str, Path], kind: Seq2S
         assert item.reference_nll == pytest.approx(found[1][name].reference_nll, abs=1e-4)
 
 
+def test_half_precision_says_what_the_batch_changes(folders: dict[str, Path]) -> None:
+    notes: list[Any] = []
+    generate = GenerateOptions(
+        systems=["base"], max_new_tokens=4, dtype="bfloat16", device="cpu", threads=1, batch_size=4
+    )
+    rows = make_rows(4, split="test")
+    base = str(folders["bart"])
+    list(generate_predictions(rows, base, {"base": None}, generate, task="seq2seq", note=notes.append))
+    assert [note.rule for note in notes] == ["batch_effect"]
+    assert notes[0].values["batch_size"] == 4
+
+
 def test_greedy_answers_equal_those_of_transformers(folders: dict[str, Path]) -> None:
     import torch
 

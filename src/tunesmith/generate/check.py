@@ -13,7 +13,7 @@ import torch
 
 from tunesmith.generate.decode import Answer, generate_batch
 from tunesmith.generate.options import Decoding
-from tunesmith.generate.prefill import left_padded
+from tunesmith.generate.prefill import side_by_side
 from tunesmith.records import GenerationNote
 from tunesmith.tasks.base import Rendered, Task
 
@@ -38,13 +38,13 @@ def batch_effect(
     """
     n = min(n, len(prompts))
     chosen = [index * len(prompts) // n for index in range(n)]
-    together = _next_logits(model, prompts)[chosen]
+    together = _next_logits(model, task, prompts)[chosen]
     n_differ, largest = 0, 0.0
     for index, row in zip(chosen, together, strict=True):
         prompt = [prompts[index]]
         alone = generate_batch(model, task, prompt, decoding)[0]
         n_differ += task.decode(alone.ids) != task.decode(answers[index].ids)
-        largest = max(largest, float((_next_logits(model, prompt)[0] - row).abs().max()))
+        largest = max(largest, float((_next_logits(model, task, prompt)[0] - row).abs().max()))
     return GenerationNote(
         system,
         "batch_effect",
@@ -60,13 +60,14 @@ def batch_effect(
     )
 
 
-def _next_logits(model: Any, prompts: Sequence[Rendered]) -> torch.Tensor:
+def _next_logits(model: Any, task: Task, prompts: Sequence[Rendered]) -> torch.Tensor:
     """Logits of the first new token, (prompts, vocabulary) in float32."""
     from transformers import GenerationConfig
 
-    ids, mask = (part.to(model.device) for part in left_padded(prompts))
+    padded = side_by_side(prompts, on_the_left=task.answer_apart)
+    ids, mask = (part.to(model.device) for part in padded)
     configure: Any = GenerationConfig
-    config = configure(max_new_tokens=1, do_sample=False, num_beams=1, pad_token_id=0)
+    config = configure(max_new_tokens=1, do_sample=False, num_beams=1, pad_token_id=0, **task.start)
     with torch.no_grad():
         output = model.generate(
             input_ids=ids,

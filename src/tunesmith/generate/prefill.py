@@ -31,7 +31,7 @@ class Prefill:
     An encoder's prompts are padded on the right, as in training: BART counts positions from the left.
 
     Args:
-        n_start: tokens that a decoder of its own is given before its answer; `None` where the answer follows the prompt.
+        n_start: tokens that a decoder of its own is given first; `None` where the answer follows the prompt.
     """
 
     def __init__(

@@ -161,9 +161,7 @@ def limits_of(task: str, adapters: Mapping[str, Path | None]) -> dict[str, Any]:
         return {}
     names = ("max_length", "max_target_length")
     cards = {system: read_card(folder) for system, folder in adapters.items() if folder is not None}
-    limits = {
-        system: tuple(card.get(name) for name in names) for system, card in cards.items() if card
-    }
+    limits = {system: tuple(card.get(name) for name in names) for system, card in cards.items() if card}
     if len(set(limits.values())) > 1:
         raise InputError(
             f"the systems were trained with different {' or '.join(names)}: {limits}",
