@@ -16,10 +16,10 @@ from tunesmith.audit.study import (
     Finding,
     TrainingRow,
     read_study,
+    settings_in,
     study_of_run,
     words_of,
 )
-from tunesmith.audit.training import settings_in
 from tunesmith.records import Prediction, Row
 from tunesmith.report.findings import ROWS_SHOWN, Audit, AuditedFiles, AuditFinding, EvidenceRow
 from tunesmith.tables import TableRow

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from statistics import median
 
-from tunesmith.audit import judging, outputs, rating, settings
+from tunesmith.audit import judging, outputs, rating, scores, settings
 from tunesmith.audit.constraints import violated_constraint
-from tunesmith.audit.study import AuditedStudy
-from tunesmith.audit.training import settings_in
+from tunesmith.audit.study import AuditedStudy, settings_in
 from tunesmith.tables import TableRow
 
 
@@ -79,7 +78,7 @@ def _long_references(study: AuditedStudy) -> str:
 
 
 def _references_for_bleu(study: AuditedStudy) -> str:
-    least = outputs.SHORTEST_BLEU
+    least = scores.SHORTEST_BLEU
     if median(_reference_lengths(study) or [0]) >= least:
         return ""
     return f"half of the references have fewer than {least} words, too few for BLEU"
@@ -147,7 +146,7 @@ _NEEDS: tuple[tuple[tuple[str, ...], tuple[Look, ...]], ...] = (
     (("eval_in_train", "near_duplicate_in_train"), (_predictions, _training_rows, _prompts)),
     (("same_group",), (_predictions, _training_rows, _sources)),
     (("verbatim_reference",), (_predictions, _references, _long_references)),
-    (("empty_outputs",), (_predictions,)),
+    (("empty_outputs", "failed_items"), (_predictions,)),
     (("different_items",), (_two_systems_tested_or_rated,)),
     (("constraint_violated",), (_predictions, _constraints)),
     (("rerun_differs",), (_predictions, _repeats)),

@@ -11,10 +11,17 @@ from typing import Any
 
 import pytest
 
-from tunesmith.audit.stage import CODES, audit_files, audit_study
+from tunesmith import evidence
+from tunesmith.audit.stage import CODES, audit_study
 from tunesmith.audit.study import study_of_run
 from tunesmith.errors import InputError
 from tunesmith.records import Prediction, Row
+
+
+def audit_files(**files: Any) -> dict[str, Any]:
+    """What `tunesmith audit --json` prints."""
+    return evidence.as_json(evidence.audit_files(**files))
+
 
 Rows = list[dict[str, Any]]
 SYLLABLES = ["ka", "lo", "mi", "ter", "van", "so", "ru", "ben", "dal", "fi", "gor", "hul"]
@@ -500,3 +507,60 @@ def test_a_quote_from_the_prompt_is_no_sign_of_memory() -> None:
     unseen = Prediction("1", "d", "tuned", "What is a thermistor?", answer, (answer,), "ok")
     assert not _is_copy(shown)
     assert _is_copy(unseen)
+
+
+class TestEffects:
+    def effect(self, audit: Any, **parts: Any) -> str:
+        known = [{"id": "t", "prompt": question(3), "completion": "x."}]
+        return str(audit(train=training() + known, **parts)["eval_in_train"]["effect"])
+
+    def test_they_are_stated_in_the_studys_own_metric(self, audit: Any) -> None:
+        assert " rougeL (" in self.effect(audit, predictions=BOTH)
+        assert " bleu (" in self.effect(audit, predictions=BOTH, plan={"results": {"BLEU": 0.2, "low": 0.1}})
+        primary = {"compare": {"primary": "token_f1"}, "results": {"bleu": 0.2, "bleu_ci": [0.1, 0.3]}}
+        assert " token_f1 (" in self.effect(audit, predictions=BOTH, plan=primary)
+        scored = [{**row, "ROUGE-1": 0.5} for row in BOTH]
+        assert " rouge1 (" in self.effect(audit, predictions=scored)
+        assert " rougeL (" in self.effect(
+            audit, predictions=BOTH, plan={"results": {"accuracy": 0.2, "low": 0}}
+        )
+
+    def test_labels_are_judged_by_accuracy(self, audit: Any) -> None:
+        rows = [{**row, "reference": ("yes", "no")[i % 2]} for i, row in enumerate(answers("tuned", 0.5))]
+        rows = [{**row, "prediction": "yes"} for row in rows]
+        # 20 of 40 are "yes"; item 3, the one in training, is a "no": 20 of 39 without it
+        assert self.effect(audit, predictions=rows).endswith(
+            "With them accuracy is 0.500 on 40 items; without them accuracy is 0.513 on 39 items."
+        )
+
+    def test_items_that_failed_are_no_part_of_them(self, audit: Any) -> None:
+        rows = [{**row, "error": "broke"} if row["id"] == "q09" else row for row in answers("tuned", 0.6)]
+        assert "on 39 items; without them" in self.effect(audit, predictions=rows)
+
+
+def test_failed_items_are_counted_with_their_reasons(audit: Any) -> None:
+    def broken(n: int) -> Rows:
+        rows = answers("tuned", 0.6)
+        return [{**row, "prediction": "", "error": "time out"} for row in rows[:n]] + rows[n:]
+
+    found = audit(predictions=broken(3))
+    assert "empty_outputs" not in found
+    failed = found["failed_items"]
+    assert (failed["count"], failed["n"], failed["severity"]) == (3, 40, "high")
+    assert failed["evidence"] == ["q00", "q01", "q02"]
+    assert "time out (3); with more than 5 % of the items no verdict can be drawn" in failed["effect"]
+    assert audit(predictions=broken(2))["failed_items"]["severity"] == "low"  # 2 of 40 are just 5 %
+
+
+def test_long_references_are_no_labels_however_few_there_are(audit: Any) -> None:
+    texts = ["The pump takes its heat from the air outside.", "The valve stops the flow of the water."]
+    rows = [
+        {**row, "reference": texts[i % 2], "prediction": texts[0] if i % 3 else "No."}
+        for system in ("base", "tuned")
+        for i, row in enumerate(answers(system, 0.5))
+    ]
+    assert "constant answer" not in audit(predictions=rows).get("weak_baseline", {}).get("effect", "")
+    short = [
+        {**row, "reference": row["reference"][4:9], "prediction": row["prediction"][4:9]} for row in rows
+    ]
+    assert "constant answer" in audit(predictions=short)["weak_baseline"]["effect"]

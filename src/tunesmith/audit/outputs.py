@@ -1,29 +1,25 @@
-"""Answers that are copied, empty, of other items, different on a rerun, or not what was asked for; weak baselines."""
+"""Answers that failed, are copied, empty, of other items, different on a rerun, or not what was asked for."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from statistics import median
 from typing import Any
 
 from tunesmith.audit.constraints import violated_constraint
 from tunesmith.audit.effects import effect_of
-from tunesmith.audit.study import Answer, AuditedStudy, Finding, words_of
+from tunesmith.audit.study import Answer, AuditedStudy, Finding
+from tunesmith.compare.wording import count
 from tunesmith.records import Prediction
-from tunesmith.score.metric import METRICS, Metric
-from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
+from tunesmith.score.metric import METRICS
 
 SHORTEST_COPY = 5
 """Words. Shorter references are answered word for word by anyone who knows the answer."""
 OFTEN = 0.05
 """Share of copied references from which they are more than a lucky hit or two."""
-MOST_LABELS = 20
-SHORTEST_BLEU = 4
-"""Words in the middle reference. BLEU of shorter ones is noise under every definition."""
-BLEU_SPREAD = 5.0
-"""Points of 100 between definitions from which the definition is worth a finding."""
+TOO_MANY_FAILED = 0.05
+LONGEST_REASON = 80
 METRIC_COLUMN = re.compile("|".join(map(re.escape, METRICS)) + "|score|rouge|bert|f1|rating", re.IGNORECASE)
 
 
@@ -31,12 +27,11 @@ def look_at_outputs(study: AuditedStudy) -> Iterator[Finding]:
     """Findings about the predictions."""
     yield from _different_items(study)
     for system, answers in study.by_system.items():
+        yield from _failed(system, answers)
         yield from _verbatim(study, system, answers)
         yield from _empty(study, system, answers)
         yield from _constraints(study, system, answers)
         yield from _reruns(system, answers)
-    yield from _weak_baseline(study)
-    yield from _definitions(study)
 
 
 def _different_items(study: AuditedStudy) -> Iterator[Finding]:
@@ -57,7 +52,8 @@ def _different_items(study: AuditedStudy) -> Iterator[Finding]:
         ]
         parts += [f"{len(changed)} have different references"] if changed else []
         told = ", ".join(parts)
-        effect = f"the systems were not given the same {len(everything)} items ({told}): their averages do not compare."
+        same = count(len(everything), "item")
+        effect = f"the systems were not given the same {same} ({told}): their averages do not compare."
         ids = tuple(sorted(odd | changed))
         yield Finding(
             "different_items",
@@ -67,6 +63,23 @@ def _different_items(study: AuditedStudy) -> Iterator[Finding]:
             ids,
             effect,
         )
+
+
+def _failed(system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
+    """Items without an answer because something broke; who averages over the others averages over the easier ones."""
+    failed = [answer.prediction for answer in answers if answer.prediction.status == "error"]
+    if failed:
+        reasons = Counter(" ".join((one.error or "no reason given").split()) for one in failed)
+        told = ", ".join(f"{reason[:LONGEST_REASON]} ({times})" for reason, times in reasons.most_common(3))
+        too_many = len(failed) > TOO_MANY_FAILED * len(answers)
+        what = (
+            "with more than 5 % of the items no verdict can be drawn"
+            if too_many
+            else "they are in no average"
+        )
+        effect = f"{system} failed on {len(failed)} of {count(len(answers), 'item')}: {told}; {what}."
+        ids = tuple(one.id for one in failed)
+        yield Finding("failed_items", "high" if too_many else "low", len(failed), len(answers), ids, effect)
 
 
 def _verbatim(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
@@ -81,9 +94,8 @@ def _verbatim(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> It
         )
         effect = (
             f"{system} repeats a reference of {SHORTEST_COPY} words or more word for word on {len(copied)} of "
-            f"{len(long)} items"
-            f"{f' ({others})' if others else ''}: a sign that it has seen "
-            f"them.{effect_of(study, without=set(copied))}"
+            f"{count(len(long), 'item')}{f' ({others})' if others else ''}: a sign that it has seen them."
+            f"{effect_of(study, without=set(copied))}"
         )
         share = len(copied) / len(long)
         severity: Any = "high" if share > 0.2 else "medium" if share > OFTEN else "low"
@@ -101,16 +113,16 @@ def _is_copy(one: Prediction) -> bool:
 
 
 def _empty(study: AuditedStudy, system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
-    empty = [answer for answer in answers if not answer.prediction.text.strip()]
+    given = [answer for answer in answers if answer.prediction.status != "error"]
+    empty = [answer for answer in given if not answer.prediction.text.strip()]
     if empty:
         ids = tuple(answer.prediction.id for answer in empty)
         effect = (
-            f"{system} gave no text for {len(empty)} of {len(answers)} items{_how_scored(empty, answers)}: left "
-            f"out, or scored as "
-            f"good, they flatter it.{effect_of(study, without=set(ids))}"
+            f"{system} gave no text for {len(empty)} of {count(len(given), 'item')}{_how_scored(empty, given)}: left "
+            f"out, or scored as good, they flatter it.{effect_of(study, without=set(ids))}"
         )
-        severity: Any = "high" if len(empty) > 0.05 * len(answers) else "medium"
-        yield Finding("empty_outputs", severity, len(empty), len(answers), ids, effect)
+        severity: Any = "high" if len(empty) > 0.05 * len(given) else "medium"
+        yield Finding("empty_outputs", severity, len(empty), len(given), ids, effect)
 
 
 def _how_scored(empty: Sequence[Answer], answers: Sequence[Answer]) -> str:
@@ -167,10 +179,8 @@ def _reruns(system: str, answers: Sequence[Answer]) -> Iterator[Finding]:
     if differing:
         effect = (
             f"{system} was run {max(map(len, repeated.values()))} times with one setting and gave other texts on "
-            f"{len(differing)} of "
-            f"{len(repeated)} items: dropout left on, sampling without a seed, or batches that matter. "
-            f"Differences between "
-            "settings no larger than this are noise."
+            f"{len(differing)} of {count(len(repeated), 'item')}: dropout left on, sampling without a seed, or batches "
+            "that matter. Differences between settings no larger than this are noise."
         )
         yield Finding("rerun_differs", "medium", len(differing), len(repeated), tuple(differing), effect)
 
@@ -188,115 +198,3 @@ DECODING = frozenset(
         "setting",
     ]
 )
-
-
-def _weak_baseline(study: AuditedStudy) -> Iterator[Finding]:
-    if len(study.systems) < 2:
-        return
-    base = study.systems[0]
-    answers = [answer for answer in study.by_system[base] if answer.prediction.references]
-    if not answers:
-        return
-    labels = Counter(" ".join(words_of(answer.prediction.references[0])) for answer in answers)
-    n = len(answers)
-    if len(labels) <= min(MOST_LABELS, n / 5):
-        constant, count = labels.most_common(1)[0]
-        right = sum(
-            " ".join(words_of(a.prediction.text)) == " ".join(words_of(a.prediction.references[0]))
-            for a in answers
-        )
-        if right <= count:
-            effect = (
-                f"{base} is right on {right} of {n} items and the constant answer {constant!r} on {count}: "
-                f"beating it shows "
-                "nothing. Compare with the constant answer, or with a frozen encoder and a trained head."
-            )
-            yield Finding("weak_baseline", "high", n - right, n, _wrong(answers), effect)
-        return
-    own, floor = _rouge(answers), _rouge(_answers_to_others(answers))
-    if n > 1 and own <= floor:
-        effect = (
-            f"{base} scores rougeL {own:.3f}; answers to other questions score {floor:.3f}: a base that was "
-            f"asked in a way it "
-            "does not understand. Compare with the base prompted as it should be, and with few examples."
-        )
-        yield Finding("weak_baseline", "high", n, n, _wrong(answers), effect)
-
-
-def _wrong(answers: Sequence[Answer]) -> tuple[str, ...]:
-    return tuple(
-        a.prediction.id
-        for a in answers
-        if words_of(a.prediction.text) not in [words_of(reference) for reference in a.prediction.references]
-    )
-
-
-def _answers_to_others(answers: Sequence[Answer]) -> list[Answer]:
-    """Each item with the reference of the next one as its answer."""
-    from dataclasses import replace
-
-    following = [*answers[1:], answers[0]]
-    return [
-        Answer(replace(answer.prediction, text=other.prediction.references[0]))
-        for answer, other in zip(answers, following, strict=True)
-    ]
-
-
-def _rouge(answers: Sequence[Answer]) -> float:
-    first = {answer.prediction.id: answer.prediction for answer in reversed(answers)}
-    return _value(open_metrics(ScoreOptions(metrics=("rougeL",)))[0], list(first.values()))
-
-
-def _value(metric: Metric, predictions: Sequence[Prediction]) -> float:
-    import numpy
-
-    statistics = [
-        score.stats for score in score_predictions(predictions, [metric]) if score.stats is not None
-    ]
-    return float(metric.aggregate(numpy.array(statistics).sum(axis=0))) if statistics else 0.0
-
-
-def _definitions(study: AuditedStudy) -> Iterator[Finding]:
-    """BLEU of every system under four definitions that papers use; does the order depend on which?"""
-    values: dict[str, dict[str, float]] = {}
-    for system, answers in study.by_system.items():
-        first = {a.prediction.id: a.prediction for a in reversed(answers) if a.prediction.references}
-        if first and median(len(p.references[0].split()) for p in first.values()) >= SHORTEST_BLEU:
-            values[system] = bleu_definitions(list(first.values()))
-    if not values:
-        return
-    orders = {tuple(sorted(values, key=lambda system: -values[system][name])) for name in BLEU_DEFINITIONS}
-    spread = max(max(found.values()) - min(found.values()) for found in values.values())
-    if len(orders) == 1 and spread < BLEU_SPREAD:
-        return
-    told = "; ".join(
-        f"{system}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items())
-        for system, found in values.items()
-    )
-    depends = len(values) > 1 and len(orders) > 1
-    what = (
-        "which system is best depends on the definition" if depends else "the value depends on the definition"
-    )
-    effect = f"BLEU of the same answers, times 100 ({told}): {what}. A BLEU without its definition does not compare."
-    evidence = tuple(BLEU_DEFINITIONS)
-    yield Finding(
-        "definition_dependent", "medium" if depends else "low", len(orders), len(evidence), evidence, effect
-    )
-
-
-BLEU_DEFINITIONS = ("sacrebleu_corpus", "sacrebleu_sentence_mean", "nltk_sentence_mean", "nltk_corpus")
-
-
-def bleu_definitions(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """BLEU times 100 by the four definitions met most often in papers."""
-    from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
-
-    metrics = open_metrics(ScoreOptions(metrics=("bleu", "sentence_bleu", "nltk_bleu")))
-    corpus, sentences, nltk_mean = (_value(metric, predictions) for metric in metrics)
-    nltk_corpus = corpus_bleu(
-        [[reference.split() for reference in one.references] for one in predictions],
-        [one.text.split() for one in predictions],
-        smoothing_function=SmoothingFunction().method1,
-    )
-    found = (corpus, sentences, 100 * nltk_mean, 100 * float(nltk_corpus))
-    return dict(zip(BLEU_DEFINITIONS, found, strict=True))

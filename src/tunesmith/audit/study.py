@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -206,6 +206,19 @@ def _prompt(values: Mapping[str, Any]) -> str:
         return whole
     parts = [_first(values, QUESTION_COLUMNS), *(_first(values, (name,)) for name in MATERIAL_COLUMNS)]
     return "\n".join(part for part in parts if part) or _first(values, ("source",)) or ""
+
+
+def settings_in(content: Any) -> Iterator[tuple[str, Any]]:
+    """Every named value of a plan, however deep."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if isinstance(value, Mapping | list):
+                yield from settings_in(value)
+            else:
+                yield str(key), value
+    elif isinstance(content, Iterable) and not isinstance(content, str):
+        for part in content:
+            yield from settings_in(part)
 
 
 def words_of(text: str) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunesmith.audit.effects import effect_of
-from tunesmith.audit.study import AuditedStudy, Finding, TrainingRow, words_of
+from tunesmith.audit.study import AuditedStudy, Finding, TrainingRow, settings_in, words_of
 from tunesmith.records import Example
 from tunesmith.synthesize.checks import CHECKS, Limits
 
@@ -204,16 +204,3 @@ def _limits(plan: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for key, value in settings_in(plan):
         if key in LIMIT_KEYS and isinstance(value, int) and not isinstance(value, bool) and value > 0:
             yield key, value
-
-
-def settings_in(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every named value of a plan, however deep."""
-    if isinstance(content, Mapping):
-        for key, value in content.items():
-            if isinstance(value, Mapping | list):
-                yield from settings_in(value)
-            else:
-                yield str(key), value
-    elif isinstance(content, Iterable) and not isinstance(content, str):
-        for part in content:
-            yield from settings_in(part)

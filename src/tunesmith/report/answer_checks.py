@@ -12,6 +12,7 @@ from tunesmith.report.words import count, number, plural, share
 
 ITEMS = "Same questions, same prompts"
 EMPTY = "Empty answers"
+FAILED = "Answers that failed"
 EQUAL = "Answers equal to the reference, word for word"
 FAILED_SHARE = 0.05
 """More failed or truncated answers than this make a comparison doubtful (and `compare` calls it invalid)."""
@@ -39,7 +40,7 @@ def answer_checks(study: Study) -> Iterator[Check | None]:
     )
     yield _status(answers, "truncated", "Answers cut off at the length limit")
     yield _status(answers, "empty", EMPTY)
-    yield _status(answers, "error", "Answers that failed")
+    yield _status(answers, "error", FAILED)
     yield _lengths(answers)
     yield _copies_of_the_prompt(study, answers)
     yield _copies_of_the_reference(answers)

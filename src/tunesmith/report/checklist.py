@@ -13,11 +13,18 @@ _CHECK_OF_FINDING = {
     "same_group": validity.SOURCES,
     "different_items": answer_checks.ITEMS,
     "empty_outputs": answer_checks.EMPTY,
+    "failed_items": answer_checks.FAILED,
     "verbatim_reference": answer_checks.EQUAL,
     "truncated_targets": validity.CUT_ROWS,
 }
 """Code of a finding to the check that is about the same: it is told there and nowhere else."""
-_SAYS_MORE = (validity.SOURCES, answer_checks.ITEMS, answer_checks.EMPTY, answer_checks.EQUAL)
+_SAYS_MORE = (
+    validity.SOURCES,
+    answer_checks.ITEMS,
+    answer_checks.EMPTY,
+    answer_checks.FAILED,
+    answer_checks.EQUAL,
+)
 """Checks that count what the finding counts too: the finding's words, which give the effect as well, stand instead."""
 
 _WORDS_OF_THE_PASSAGE = (

@@ -38,6 +38,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "Empty answers",
         "Whether they count as nothing, are left out, or are taken for good decides the average.",
     ),
+    "failed_items": (
+        "Items that failed",
+        "An item without an answer is in no average; who leaves many out measures the others.",
+    ),
     "different_items": (
         "Systems tested on different items",
         "Two averages over different questions, or against different references, do not compare.",
