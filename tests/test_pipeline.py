@@ -53,7 +53,7 @@ def write_documents(folder: Path) -> None:
 PLAN = """
 name: tiny
 read: {{documents: documents}}
-prepare: {{split: {{test: 0.3, validation: 0.1}}, leaks: drop}}
+prepare: {{split: {{test: 0.3, validation: 0.1}}, leaks: drop, leak_meaning: 0}}
 train:
   base: {model}
   lora_r: 4

@@ -18,7 +18,7 @@ from tunesmith.store import Run, StageState, read_rows
 
 PLAN = """
 name: given
-prepare: {{data: rows.jsonl}}
+prepare: {{data: rows.jsonl, leak_meaning: 0}}
 train: {{base: {model}, lora_r: 4, max_steps: 2, dtype: float32, device: cpu, threads: 1}}
 generate: {{max_new_tokens: 4, dtype: float32, device: cpu, threads: 1}}
 score: {{metrics: [rougeL]}}

@@ -100,13 +100,13 @@ def test_dropping_takes_the_training_row_and_keeps_it_with_its_reason() -> None:
     assert refused[0].check == "leak"
     assert "e100" in refused[0].reason
     assert len(found) == 62
-    assert not find_leaks([row for row in found if isinstance(row, Row)])
+    assert not find_leaks([row for row in found if isinstance(row, Row)]).leaks
 
 
 def test_a_leak_may_be_allowed_and_is_still_found() -> None:
     found = rows(leaking(), leaks="allow")
     assert all(isinstance(row, Row) for row in found)
-    leaks = find_leaks([row for row in found if isinstance(row, Row)])
+    leaks = find_leaks([row for row in found if isinstance(row, Row)]).leaks
     assert [(leak.rule, leak.held_out_id, leak.seen_id) for leak in leaks] == [("same_words", "e100", "e101")]
 
 
@@ -117,7 +117,7 @@ def test_a_passage_seen_in_training_is_a_leak() -> None:
         [*EXAMPLES, example(100, test, context=shared), example(101, train, context=f"Also {shared}")],
         leaks="allow",
     )
-    leaks = find_leaks([row for row in found if isinstance(row, Row)])
+    leaks = find_leaks([row for row in found if isinstance(row, Row)]).leaks
     assert {leak.rule for leak in leaks} == {"same_passage"}
 
 
@@ -127,7 +127,7 @@ def test_the_same_example_in_two_documents_is_a_leak_however_short() -> None:
         example(100 + at, place, instruction="Why?", target="So.") for at, place in enumerate([test, train])
     ]
     found = rows([*EXAMPLES, *twins], leaks="allow")
-    leaks = find_leaks([row for row in found if isinstance(row, Row)])
+    leaks = find_leaks([row for row in found if isinstance(row, Row)]).leaks
     assert [leak.rule for leak in leaks] == ["same_example"]
 
 

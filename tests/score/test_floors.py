@@ -13,8 +13,8 @@ from sacrebleu.metrics.bleu import BLEU
 
 from tests.score.pairs import prediction
 from tunesmith.compare.stage import CompareOptions, compare_systems
+from tunesmith.models.encoder import Encoder
 from tunesmith.records import Prediction, Summary
-from tunesmith.score.encoder import Encoder
 from tunesmith.score.floors import other_items, with_other_references
 from tunesmith.score.metric import METRICS
 from tunesmith.score.semantic import ITEMS_AT_ONCE, SemanticPass

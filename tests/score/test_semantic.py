@@ -13,7 +13,7 @@ import torch
 from tests.score.pairs import prediction, predictions, text_pairs
 from tunesmith.errors import InputError
 from tunesmith.models.builtin import encoder_folder
-from tunesmith.score.encoder import Encoder
+from tunesmith.models.encoder import Encoder
 from tunesmith.score.semantic import bertscore, cosine
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
 

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from tunesmith.duplicates import NearIndex, jaccard, shingles
 from tunesmith.records import Example
 from tunesmith.synthesize.checks import (
     CHECKS,
@@ -16,7 +17,6 @@ from tunesmith.synthesize.checks import (
     open_checks,
     script_of,
 )
-from tunesmith.synthesize.duplicates import NearDuplicates, jaccard, shingles
 from tunesmith.synthesize.options import SynthesizeOptions
 
 PASSAGE = (
@@ -198,7 +198,7 @@ def test_questions_that_differ_in_a_number_are_two_questions() -> None:
 
 
 def test_refused_duplicate_is_not_remembered_twice() -> None:
-    index = NearDuplicates(0.8)
+    index = NearIndex(0.8)
     assert index.add("the tank holds water for the town") is None
     assert index.add("the tank holds water for the town!") == "the tank holds water for the town"
     assert index.add("the tank holds water for the town!!") == "the tank holds water for the town"
@@ -222,7 +222,7 @@ def test_near_duplicates_agree_with_comparing_all_pairs() -> None:
         else:
             words = generator.choices(vocabulary, k=20)
         texts.append(" ".join(words))
-    index = NearDuplicates(0.8)
+    index = NearIndex(0.8)
     kept: list[frozenset[int]] = []
     disagreements = 0
     n_duplicates = 0
@@ -246,8 +246,8 @@ def test_near_duplicates_compare_few_texts(monkeypatch: pytest.MonkeyPatch) -> N
         compared += 1
         return jaccard(a, b)
 
-    monkeypatch.setattr("tunesmith.synthesize.duplicates.jaccard", counted)
-    index, generator = NearDuplicates(0.8), random.Random(1)
+    monkeypatch.setattr("tunesmith.duplicates.jaccard", counted)
+    index, generator = NearIndex(0.8), random.Random(1)
     for _ in range(2000):
         index.add(" ".join(str(generator.randrange(10**6)) for _ in range(12)))
     assert compared < 2000

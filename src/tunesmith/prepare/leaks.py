@@ -1,99 +1,253 @@
 """Does anything the models are tested on stand in what they were trained on?
 
-Four looks, each at the words only (lower case, punctuation dropped): the same group, the same question and answer, a
-run of 13 words of a held-out question and answer, and a held-out passage half of whose 13-word runs were seen in
-training.
-Thirteen words is the length used for GPT-3's contamination check (Brown et al. 2020, arXiv:2005.14165, appendix C).
+| rule | a held-out row is seen when |
+|---|---|
+| `same_group` | its group is in an earlier split |
+| `same_example` | its question and answer stand there |
+| `same_prompt` | its prompt of eight or more words does, whatever the answer |
+| `same_words` | 13 words in a row of its question and answer do (1) |
+| `most_words` | 70 % of the runs of eight words of one of the two rows stand in the other (2) |
+| `same_passage` | half of the runs of 13 words of its passage do |
+| `near_duplicate` | question and answer have a Jaccard similarity of 0.8 or more in runs of five letters |
+| `same_meaning` | question and answer have a cosine of 0.95 or more to the built-in sentence encoder |
+
+(1) The length of GPT-3's check: Brown et al. 2020, arXiv:2005.14165, appendix C.
+(2) The figures of PaLM's: Chowdhery et al. 2022, arXiv:2204.02311, section 8.
+Words are compared in lower case and without punctuation, and runs of words that many rows share (a template) do not
+count.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
+from tunesmith.duplicates import NearIndex
+from tunesmith.prepare.overlap import FEW_TEXTS, TEMPLATE_SHARE, Overlap, words_of
 from tunesmith.records import Row, SplitName
 
-NGRAM = 13
+LeakRule = Literal[
+    "same_group",
+    "same_example",
+    "same_prompt",
+    "same_words",
+    "most_words",
+    "same_passage",
+    "near_duplicate",
+    "same_meaning",
+]
+RULES: tuple[LeakRule, ...] = get_args(LeakRule)
+LONG_RUN, SHORT_RUN = 13, 8
+MOST_WORDS = 0.7
 PASSAGE_SHARE = 0.5
-
-_WORD = re.compile(r"\w+")
+NEAR = 0.8
+SAME_MEANING = 0.95
+SHORTEST_PROMPT = 8
+"""Words. Shorter prompts are equal by chance: `What is the aim?`"""
+SHORTEST_NEAR = 30
+"""Characters. Shorter texts are alike by chance."""
+ENCODED_AT_ONCE = 4096
+MATERIAL = ("question_answer", "summary")
+"""Kinds of rows whose context is a passage, looked at by itself; in other kinds it is part of what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    rule: Literal["same_group", "same_example", "same_words", "same_passage"]
+    rule: LeakRule
     held_out_id: str
     held_out_split: SplitName
     seen_id: str
     """The row of the earlier split (train, or validation when the held-out row is a test row)."""
     seen_split: SplitName
     evidence: str
-    """The shared words, or the group."""
+    """The shared words, the group, or how alike they are."""
+    more_seen: tuple[str, ...] = ()
+    """Further rows of earlier splits that the held-out row was seen in."""
 
 
-def find_leaks(rows: Sequence[Row]) -> list[Leak]:
-    """Every held-out row that was seen, with one row that shows it. At most one leak per rule and held-out row."""
+@dataclass(slots=True)
+class LeakReport:
+    """What a leak check found, and what it did not look at."""
+
+    leaks: list[Leak] = field(default_factory=list)
+    not_looked: dict[str, str] = field(default_factory=dict)
+    """Rule to the reason why it was not applied."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Held-out rows by rule, every rule that was applied."""
+        found = Counter(leak.rule for leak in self.leaks)
+        return {rule: found[rule] for rule in RULES if rule not in self.not_looked}
+
+
+def find_leaks(rows: Sequence[Row], *, meaning_up_to: int = 0) -> LeakReport:
+    """Every held-out row that was seen: one leak per rule and held-out row, with all rows that show it.
+
+    Args:
+        rows: of all splits.
+        meaning_up_to: most rows that are compared in meaning, by a pass of the sentence encoder over each; 0 for none.
+    """
+    report = LeakReport()
+    if not meaning_up_to:
+        report.not_looked["same_meaning"] = "prepare.leak_meaning is 0"
+    elif len(rows) > meaning_up_to:
+        report.not_looked["same_meaning"] = (
+            f"there are {len(rows):,} rows, and prepare.leak_meaning is {meaning_up_to:,}"
+        )
     by_split = {name: [row for row in rows if row.split == name] for name in ("train", "validation", "test")}
-    leaks = list(_between(by_split["train"], by_split["validation"]))
-    leaks += _between([*by_split["train"], *by_split["validation"]], by_split["test"])
-    return leaks
+    texts = _Texts(rows)
+    with_meaning = "same_meaning" not in report.not_looked
+    for seen, held_out in (
+        (by_split["train"], by_split["validation"]),
+        ([*by_split["train"], *by_split["validation"]], by_split["test"]),
+    ):
+        if seen and held_out:
+            report.leaks += _gathered(list(_pairs(seen, held_out, texts, with_meaning)))
+    return report
 
 
-def _between(seen: Sequence[Row], held_out: Sequence[Row]) -> Iterator[Leak]:
-    groups = {row.group: row for row in reversed(seen)}
-    examples = {_example_key(row): row for row in reversed(seen)}
-    words_seen = _index(seen, of_passage=False)
-    passages_seen = _index(seen, of_passage=True)
-    for row in held_out:
-        if row.group in groups:
-            yield _leak("same_group", row, groups[row.group], row.group)
-        if _example_key(row) in examples:
-            yield _leak("same_example", row, examples[_example_key(row)], row.instruction)
-        run = next((gram for gram in _ngrams(_words(_asked(row))) if gram in words_seen), None)
-        if run:
-            yield _leak("same_words", row, words_seen[run], " ".join(run))
-        grams = list(_ngrams(_words(row.context or "")))
-        shared = [gram for gram in grams if gram in passages_seen]
-        if grams and len(shared) >= PASSAGE_SHARE * len(grams):
-            yield _leak("same_passage", row, passages_seen[shared[0]], " ".join(shared[0]))
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    rule: LeakRule
+    held_out: Row
+    seen: Row
+    evidence: str
 
 
-def _leak(
-    rule: Literal["same_group", "same_example", "same_words", "same_passage"],
-    row: Row,
-    seen: Row,
-    evidence: str,
-) -> Leak:
-    return Leak(rule, row.id, row.split, seen.id, seen.split, evidence)
+def _gathered(pairs: Sequence[_Pair]) -> list[Leak]:
+    by_item: dict[tuple[str, LeakRule], list[_Pair]] = {}
+    for pair in pairs:
+        by_item.setdefault((pair.held_out.id, pair.rule), []).append(pair)
+    return [
+        Leak(
+            found[0].rule,
+            found[0].held_out.id,
+            found[0].held_out.split,
+            found[0].seen.id,
+            found[0].seen.split,
+            found[0].evidence,
+            tuple(dict.fromkeys(pair.seen.id for pair in found[1:] if pair.seen.id != found[0].seen.id)),
+        )
+        for found in by_item.values()
+    ]
 
 
-def _asked(row: Row) -> str:
-    return f"{row.instruction} {row.completion}"
+class _Texts:
+    """What tells a row apart: what is asked and answered, without an instruction that many rows share."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        counts = Counter(row.instruction for row in rows)
+        limit = max(FEW_TEXTS, TEMPLATE_SHARE * len(rows))
+        self._shared = {text for text, count in counts.items() if count > limit}
+
+    def asked(self, row: Row) -> str:
+        instruction = "" if row.instruction in self._shared else row.instruction
+        context = row.context if row.kind not in MATERIAL or not instruction else None
+        return " ".join(part for part in (instruction, context, row.completion) if part)
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+def _pairs(
+    seen: Sequence[Row], held_out: Sequence[Row], texts: _Texts, with_meaning: bool
+) -> Iterator[_Pair]:
+    for rule, key in (
+        ("same_group", _group_key),
+        ("same_example", _example_key),
+        ("same_prompt", _prompt_key),
+    ):
+        places: dict[Any, list[Row]] = {}
+        for row in seen:
+            places.setdefault(key(row), []).append(row)
+        for row in held_out:
+            found = key(row)
+            if found is not None:
+                shown = row.group if rule == "same_group" else row.instruction or row.prompt
+                yield from (_Pair(rule, row, other, shown) for other in places.get(found, ()))  # type: ignore[arg-type]
+    seen_texts, held_texts = [texts.asked(row) for row in seen], [texts.asked(row) for row in held_out]
+    for shared in Overlap(LONG_RUN, held_texts).pairs(seen_texts):
+        yield _Pair("same_words", held_out[shared.held_out], seen[shared.seen], shared.words)
+    for shared in Overlap(SHORT_RUN, held_texts).pairs(seen_texts):
+        if max(shared.of_held_out, shared.of_seen) >= MOST_WORDS:
+            yield _Pair("most_words", held_out[shared.held_out], seen[shared.seen], shared.words)
+    yield from _same_passages(seen, held_out)
+    yield from _near(seen, held_out, seen_texts, held_texts)
+    if with_meaning:
+        yield from _same_meaning(seen, held_out, seen_texts, held_texts)
 
 
-def _example_key(row: Row) -> tuple[str, str]:
-    return " ".join(_words(row.instruction)), " ".join(_words(row.completion))
+def _group_key(row: Row) -> str:
+    return row.group
 
 
-def _ngrams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1))
+def _example_key(row: Row) -> tuple[str, ...]:
+    return (" ".join(words_of(row.instruction or row.prompt)), " ".join(words_of(row.completion)))
 
 
-def _index(rows: Sequence[Row], *, of_passage: bool) -> dict[tuple[str, ...], Row]:
-    """Each run of words, with the first row that holds it. A passage shared by many rows is read once."""
-    index: dict[tuple[str, ...], Row] = {}
-    passages: set[str] = set()
+def _prompt_key(row: Row) -> str | None:
+    words = words_of(row.prompt)
+    return " ".join(words) if len(words) >= SHORTEST_PROMPT else None
+
+
+def _same_passages(seen: Sequence[Row], held_out: Sequence[Row]) -> Iterator[_Pair]:
+    """A passage shared by many rows is looked at once."""
+    seen_rows, held_rows = _by_passage(seen), _by_passage(held_out)
+    seen_passages, held_passages = list(seen_rows), list(held_rows)
+    for shared in Overlap(LONG_RUN, held_passages).pairs(seen_passages):
+        if shared.of_held_out >= PASSAGE_SHARE:
+            for row in held_rows[held_passages[shared.held_out]]:
+                for other in seen_rows[seen_passages[shared.seen]]:
+                    yield _Pair("same_passage", row, other, shared.words)
+
+
+def _by_passage(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
     for row in rows:
-        if of_passage:
-            if row.context is None or row.context in passages:
-                continue
-            passages.add(row.context)
-        for gram in _ngrams(_words(row.context if of_passage and row.context else _asked(row))):
-            index.setdefault(gram, row)
-    return index
+        if row.context and row.kind in MATERIAL:
+            found.setdefault(row.context, []).append(row)
+    return found
+
+
+def _near(
+    seen: Sequence[Row], held_out: Sequence[Row], seen_texts: Sequence[str], held_texts: Sequence[str]
+) -> Iterator[_Pair]:
+    index = NearIndex(NEAR)
+    numbers = [n for n, text in enumerate(held_texts) if len(text) >= SHORTEST_NEAR]
+    for number in numbers:
+        index.remember(held_texts[number].lower())
+    for row, text in zip(seen, seen_texts, strict=True):
+        if len(text) >= SHORTEST_NEAR:
+            for place, similarity in index.find(text.lower()):
+                yield _Pair(
+                    "near_duplicate", held_out[numbers[place]], row, f"{similarity:.2f} alike: {text}"
+                )
+
+
+def _same_meaning(
+    seen: Sequence[Row], held_out: Sequence[Row], seen_texts: Sequence[str], held_texts: Sequence[str]
+) -> Iterator[_Pair]:
+    import torch
+
+    from tunesmith.models.encoder import load_encoder
+
+    encoder, _ = load_encoder("builtin", layer=None, long_texts="cut", batch_size=64)
+
+    def vectors(texts: Sequence[str]) -> torch.Tensor:
+        parts = []
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            part = texts[start : start + ENCODED_AT_ONCE]
+            found = encoder.encode(part, sentences=True, tokens=False)
+            parts += [sentence for text in part if (sentence := found[text].sentence) is not None]
+        return torch.stack(parts)
+
+    held = vectors(held_texts)
+    for start in range(0, len(seen_texts), ENCODED_AT_ONCE):
+        part = seen_texts[start : start + ENCODED_AT_ONCE]
+        cosines = held @ vectors(part).T
+        for place, other in (cosines >= SAME_MEANING).nonzero().tolist():
+            yield _Pair(
+                "same_meaning",
+                held_out[place],
+                seen[start + other],
+                f"cosine {cosines[place, other]:.2f}: {part[other]}",
+            )

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tunesmith.options import Options
 from tunesmith.prepare.formats import ROLES, FormatName
+from tunesmith.prepare.leaks import LeakRule
 
 DEFAULT_TEST, DEFAULT_VALIDATION = 0.2, 0.1
 
@@ -162,6 +163,15 @@ class PrepareOptions(Options):
         "stop",
         description="a held-out example that was seen in training: stop the run, drop the training row, or allow it",
     )
+    allow_leaks: tuple[LeakRule, ...] = Field(
+        (),
+        description="kinds of leaks that are known and accepted: counted and reported, nothing is stopped or dropped",
+    )
+    leak_meaning: int = Field(
+        5000,
+        ge=0,
+        description="most rows whose meaning is compared too (a pass of the sentence encoder over each row); 0: never",
+    )
 
     @field_validator("data", "test_data", "validation_data", "mix", mode="before")
     @classmethod
@@ -180,6 +190,8 @@ class PrepareOptions(Options):
         without = [source.path for source in self.mix if source.share is None]
         if without:
             raise ValueError(f"mix: {', '.join(without)} has no share of the training set")
+        if self.allow_leaks and self.leaks == "allow":
+            raise ValueError("allow_leaks has no effect: leaks: allow accepts every kind")
         total = sum(source.share or 0 for source in self.mixed)
         if total >= 1:
             raise ValueError(f"mix: the shares add up to {total:g} and leave nothing of your own rows")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tunesmith.errors import GateError, InputError
 from tunesmith.prepare.data import DataFacts, Given, Ids, read_data
-from tunesmith.prepare.leaks import Leak, find_leaks
+from tunesmith.prepare.leaks import RULES, Leak, LeakReport, find_leaks
 from tunesmith.prepare.mixing import draw, mixed_counts
 from tunesmith.prepare.options import DataOptions, PrepareOptions, SplitOptions
 from tunesmith.prepare.prompts import student_prompt
@@ -21,6 +21,7 @@ __all__ = [
     "DataOptions",
     "Given",
     "Ids",
+    "LeakReport",
     "PrepareOptions",
     "SplitOptions",
     "find_data",
@@ -37,6 +38,7 @@ def prepare_rows(
     *,
     parts: Mapping[str, SplitName] | None = None,
     mixed: Sequence[Mixed] = (),
+    report: LeakReport | None = None,
 ) -> Iterator[Row | Refused]:
     """Render each example for the student and assign it to a split.
 
@@ -47,6 +49,7 @@ def prepare_rows(
         parts: example id to the part that its set puts it in. Where that gives a test (or validation) set, none is
             taken from the rest.
         mixed: the sets of which a share goes into training.
+        report: filled with what the leak check found and left, also when it stops the run.
 
     Raises:
         GateError: nothing to prepare, too few groups to split, or (with `leaks: stop`) a leak.
@@ -62,18 +65,39 @@ def prepare_rows(
     placed = _placed(kept, options, parts or {})
     rows = [_row(example, group, split, options) for example, group, split in placed]
     rows += [_row(example, example.source_id, split, options) for example, split in _mixed_in(rows, mixed)]
-    rows = _ranked(rows, options)
-    dropped: dict[str, Leak] = {}
-    if options.leaks != "allow":
-        leaks = find_leaks(rows)
-        if leaks and options.leaks == "stop":
-            raise leak_error(leaks)
-        while leaks:
-            dropped.update({leak.seen_id: leak for leak in leaks})
-            leaks = find_leaks([row for row in rows if row.id not in dropped])
+    dropped = _leaking(rows, options, LeakReport() if report is None else report)
+    places = _ranks([row for row in rows if row.id not in dropped], options)
     for row in rows:
         leak = dropped.get(row.id)
-        yield _refused(row, leak) if leak else row
+        yield _refused(row, leak) if leak else dataclasses.replace(row, rank=places.get(row.id))
+
+
+def _leaking(rows: Sequence[Row], options: PrepareOptions, report: LeakReport) -> dict[str, Leak]:
+    """Row id to the leak for which it is taken out; `report` is left with the leaks that stay."""
+    found = find_leaks(rows, meaning_up_to=options.leak_meaning)
+    report.leaks, report.not_looked = found.leaks, found.not_looked
+    accepted = set(RULES) if options.leaks == "allow" else set(options.allow_leaks)
+    blocking = [leak for leak in found.leaks if leak.rule not in accepted]
+    if blocking and options.leaks == "stop":
+        raise leak_error(blocking)
+    by_meaning = [leak for leak in found.leaks if leak.rule == "same_meaning" and leak.rule in accepted]
+    dropped: dict[str, Leak] = {}
+    while blocking:
+        for leak in blocking:
+            for id in (leak.seen_id, *leak.more_seen):
+                dropped.setdefault(id, leak)
+        # With fewer rows a run of words may no longer be a template's. All that is alike in meaning is known already.
+        rest = [row for row in rows if row.id not in dropped]
+        if not any(row.split == "train" for row in rest):
+            raise GateError(
+                f"every training row leaks into the held-out rows, {len(dropped):,} in all",
+                where="prepare.leaks",
+                do="the rows repeat one another; accept that kind of leak with prepare.allow_leaks if it is meant",
+            )
+        left = find_leaks(rest).leaks
+        report.leaks = [*left, *(leak for leak in by_meaning if leak.seen_id not in dropped)]
+        blocking = [leak for leak in left if leak.rule not in accepted]
+    return dropped
 
 
 def _placed(
@@ -141,30 +165,31 @@ def _mixed_in(rows: Sequence[Row], mixed: Sequence[Mixed]) -> Iterator[tuple[Exa
             yield from ((example, "validation") for example in more)
 
 
-def _ranked(rows: Sequence[Row], options: PrepareOptions) -> list[Row]:
-    """Training rows with their place in the order of subsets."""
+def _ranks(rows: Sequence[Row], options: PrepareOptions) -> dict[str, int]:
+    """Id of each training row to its place in the order of subsets."""
     train = {row.id: row for row in rows if row.split == "train"}
     stratify = options.split.stratify
     strata = {id: _row_stratum(row, stratify) for id, row in train.items()} if stratify else {}
     order = stratified_order(dict.fromkeys(train, 1), strata, options.split.seed)
-    places = {id: place for place, id in enumerate(order)}
-    return [dataclasses.replace(row, rank=places.get(row.id)) for row in rows]
+    return {id: place for place, id in enumerate(order)}
 
 
 def _row_stratum(row: Row, stratify: str) -> str:
     return row.completion if stratify == "label" else row.attributes.get(stratify, "")
 
 
-def leak_error(leaks: list[Leak]) -> GateError:
+def leak_error(leaks: Sequence[Leak]) -> GateError:
     first = leaks[0]
     held_out = len({leak.held_out_id for leak in leaks})
+    counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(leak.rule for leak in leaks).most_common())
     return GateError(
-        f"{held_out} held-out example(s) were seen in training, the first by {first.rule}:"
+        f"{held_out:,} held-out example(s) were seen in training ({counts}), the first by {first.rule}:"
         f" {first.held_out_id} ({first.held_out_split}) and {first.seen_id} ({first.seen_split}) share"
         f" “{first.evidence[:120]}”",
         where="prepare",
         do="set prepare.leaks=drop to take the seen rows out of training (they are kept in prepare/refused.jsonl),"
-        " or prepare.leaks=allow to go on and have the report say so",
+        f" prepare.allow_leaks=[{first.rule}] to accept this kind, or prepare.leaks=allow to accept all; the report"
+        " says so. All of them stand in prepare/leaks.json",
     )
 
 
@@ -177,9 +202,10 @@ def _group(example: Example, by: str) -> str:
 
 
 def _row(example: Example, group: str, split: SplitName, options: PrepareOptions) -> Row:
-    # Only the passage of a question may be left out: the input of an instruction, the text of a summary, and what was
-    # said before in a conversation are part of what is asked.
-    can_go = options.context == "none" and example.kind == "question_answer"
+    # A passage may be left out. The text of a summary, the input of an instruction and what was said before in a
+    # conversation are part of what is asked.
+    is_passage = example.chunk_id is not None and example.kind in ("question_answer", "instruction")
+    can_go = options.context == "none" and (is_passage or example.kind == "question_answer")
     context = None if can_go else example.context
     return Row(
         id=example.id,

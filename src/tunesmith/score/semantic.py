@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from tunesmith.models.encoder import Encoder, Encoding, load_encoder
 from tunesmith.records import Prediction
-from tunesmith.score.encoder import Encoder, Encoding, load_encoder
 from tunesmith.score.metric import Metric, Stats, answer_text, ratio, reference_texts
 from tunesmith.score.stage import DEFAULTS, ScoreOptions
 

@@ -6,8 +6,16 @@ import time
 from collections.abc import Iterable, Mapping
 
 from tunesmith.errors import InputError
-from tunesmith.prepare.leaks import find_leaks
-from tunesmith.prepare.stage import DataFacts, DataOptions, Given, Ids, find_data, prepare_rows, read_data
+from tunesmith.prepare.stage import (
+    DataFacts,
+    DataOptions,
+    Given,
+    Ids,
+    LeakReport,
+    find_data,
+    prepare_rows,
+    read_data,
+)
 from tunesmith.read.files import find_files
 from tunesmith.read.stage import chunk_documents, read_documents
 from tunesmith.records import (
@@ -145,17 +153,28 @@ def prepare_step(context: Context) -> Counts:
         read_rows(context.run.folder / "synthesize/examples.jsonl", Example) if context.plan.read else []
     )
     parts = {item.example.id: item.part for item in given.items if item.part is not None}
-    prepared = list(prepare_rows(examples, context.plan.prepare, parts=parts, mixed=given.mixed))
+    report = LeakReport()
+    try:
+        prepared = list(
+            prepare_rows(examples, context.plan.prepare, parts=parts, mixed=given.mixed, report=report)
+        )
+    finally:
+        # Also when the run stops over them: then they are what people want to see.
+        write_json(context.run.folder / "prepare/leaks.json", [as_row(leak) for leak in report.leaks])
     counts: Counts = dict(given.counts)
     for split in SPLITS:
         rows = [row for row in prepared if isinstance(row, Row) and row.split == split]
         counts |= keep(context, rows, {Row: f"prepare/{split}.jsonl"}, "rows")
     refused = [*given.refused, *(row for row in prepared if isinstance(row, Refused))]
     counts |= keep(context, refused, {Refused: "prepare/refused.jsonl"}, "rows")
-    leaks = find_leaks([row for row in prepared if isinstance(row, Row)])
-    write_json(context.run.folder / "prepare/leaks.json", [as_row(leak) for leak in leaks])
-    write_json(context.run.folder / "prepare/data.json", {"sets": [as_row(facts) for facts in given.facts]})
-    return counts | {"leaks": len(leaks)}
+    write_json(
+        context.run.folder / "prepare/data.json",
+        {
+            "sets": [as_row(facts) for facts in given.facts],
+            "leaks": {"held_out_rows": report.counts, "not_looked": report.not_looked},
+        },
+    )
+    return counts | {"leaks": len(report.leaks)}
 
 
 class _Finished:

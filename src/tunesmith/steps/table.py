@@ -53,13 +53,18 @@ _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 STEPS: tuple[Step, ...] = (
     Step("read", (), _READ, ("read",), read_step, documents_outside),
     Step(
-        "synthesize", ("read/chunks.jsonl",), _SYNTHESIZED, ("synthesize",), synthesize_step, teacher_outside
+        "synthesize",
+        ("read/chunks.jsonl",),
+        _SYNTHESIZED,
+        ("synthesize", "duplicates.py"),
+        synthesize_step,
+        teacher_outside,
     ),
     Step(
         "prepare",
         ("synthesize/examples.jsonl",),
         _PREPARED,
-        ("prepare", "tables.py"),
+        ("prepare", "tables.py", "duplicates.py", "models/encoder.py"),
         prepare_step,
         data_outside,
     ),
@@ -79,7 +84,13 @@ STEPS: tuple[Step, ...] = (
         generate_step,
         systems_outside,
     ),
-    Step("score", ("prepare/test.jsonl", *_GENERATED), ("score/scores.jsonl",), ("score",), score_step),
+    Step(
+        "score",
+        ("prepare/test.jsonl", *_GENERATED),
+        ("score/scores.jsonl",),
+        ("score", "models/encoder.py"),
+        score_step,
+    ),
     Step(
         "judge",
         ("prepare/test.jsonl", *_ANSWERS),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tunesmith.duplicates import NearIndex
 from tunesmith.records import Example
-from tunesmith.synthesize.duplicates import NearDuplicates
 from tunesmith.synthesize.wordlists import word_set
 
 Check = Callable[[Example, int | None], str | None]
@@ -334,8 +334,8 @@ LONG_ANSWER = 8
 
 
 def _near_duplicate(limits: Limits) -> Check:
-    prompts = NearDuplicates(limits.near_duplicate)
-    answers = NearDuplicates(limits.near_duplicate)
+    prompts = NearIndex(limits.near_duplicate)
+    answers = NearIndex(limits.near_duplicate)
 
     def check(example: Example, start: int | None) -> str | None:
         # Two questions that differ in a number only ask for different things.
