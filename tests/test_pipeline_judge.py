@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.score.judge_fakes import says
-from tests.synthesize.stub_server import Answer, StubServer
+from tests.synthesize.stub_server import Answer, Body, StubServer
 from tests.test_pipeline import NAMES, root, run, tiny_model
 from tunesmith.compare.judged import judge_summary
 from tunesmith.config import parse_plan
-from tunesmith.errors import PlanError
+from tunesmith.errors import InputError, PlanError, TunesmithError
 from tunesmith.plan import Plan
-from tunesmith.records import Judgement
+from tunesmith.records import Comparison, Grade, Judgement
 from tunesmith.store import read_rows
 
 __all__ = ["root", "tiny_model"]
@@ -56,11 +56,90 @@ def test_a_server_as_judge_sees_question_and_passage_and_is_asked_once(root: Pat
     assert any("shown first" in warning for warning in summary["warnings"])
 
 
+def grades_or_prefers(body: Body, before: int) -> Answer:
+    system = body["messages"][0]["content"]
+    if "grammatical_correctness" in system:
+        return Answer('{"reason": "r", "grammatical_correctness": 1, "coherence": 0.5, "correctness": 1}')
+    if "one answer to examine" in system:
+        asked = body["messages"][1]["content"]
+        return Answer(says("correct" if len(asked) % 2 else "wrong"))
+    return Answer(says("TIE"))
+
+
+def test_grades_are_metrics_of_the_run(root: Path) -> None:
+    folder = root / "runs/tiny"
+    with StubServer(grades_or_prefers) as server:
+        overrides = [
+            f"judge.judge.url={server.url}",
+            "judge.mode=[pairwise, correctness, rubric]",
+            "judge.controls=0",
+        ]
+        run(root, *overrides)
+        n_sent = len(server.requests)
+        assert run(root, *overrides, "compare.primary=judge_correctness").ran == ["compare", "report"]
+        assert len(server.requests) == n_sent
+    names = ("judge_correctness", "rubric_grammatical_correctness", "rubric_coherence", "rubric_correctness")
+    grades = list(read_rows(folder / "judge/grades.jsonl", Grade))
+    n_rows = len((folder / "prepare/test.jsonl").read_text(encoding="utf-8").splitlines())
+    assert len(grades) == n_rows * 2 * 4
+    comparisons = {one.metric: one for one in read_rows(folder / "compare/comparisons.jsonl", Comparison)}
+    assert comparisons.keys() >= set(names), "each grade is compared like a metric"
+    assert comparisons["judge_correctness"].is_primary
+    tuned = [one.value for one in grades if one.mode == "correctness" and one.system == "tuned"]
+    assert comparisons["judge_correctness"].tuned_value == pytest.approx(
+        sum(value or 0 for value in tuned) / n_rows
+    )
+    assert comparisons["judge_correctness"].p_holm is not None
+    summary = json.loads((folder / "judge/summary.json").read_text(encoding="utf-8"))
+    assert [row["metric"] for row in summary["graded"]["scores"][:4]] == list(names)
+    assert "comparisons" not in summary["graded"], "differences stand with those of all other metrics"
+    page = (folder / "report/report.html").read_text(encoding="utf-8")
+    assert "Coherence, by the judge" in page
+    lines = (folder / "report/metrics.csv").read_text(encoding="utf-8").splitlines()
+    (preference,) = [line for line in lines if line.startswith("judge_preference,base,tuned,0.5,0.5,0.0,")]
+    assert ",no evidence," in preference
+    assert any(line.startswith("rubric_coherence,") for line in lines)
+    markdown = (folder / "report/report.md").read_text(encoding="utf-8")
+    assert "### Judge" in markdown
+    assert "Correctness, by the judge" in markdown
+
+
+def test_people_in_a_plan(root: Path) -> None:
+    run(root, until="prepare")
+    lines = (root / "runs/tiny/prepare/test.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    people = [json.dumps({"id": row["id"], "verdict": "tie"}) for row in rows]
+    (root / "people.jsonl").write_text("\n".join(people) + "\n", encoding="utf-8")
+    run(root, "judge.people=people.jsonl")
+    summary = json.loads((root / "runs/tiny/judge/summary.json").read_text(encoding="utf-8"))
+    assert summary["people"]["agreements"]["verdict"]["n"] == len(rows)
+    assert "Do people agree with the judge?" in (root / "runs/tiny/report/report.html").read_text(
+        encoding="utf-8"
+    )
+    (root / "people.jsonl").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        run(root, "judge.people=people.jsonl")
+
+
+def test_what_the_judge_lacks_is_told_before_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    for override, words in (
+        ("judge.judge={url: 'http://127.0.0.1:9/v1', api_key_env: NO_SUCH_KEY}", "NO_SUCH_KEY is not set"),
+        ("judge.judge=local:/no/such/model", "no such model folder"),
+        ("judge.people=nobody.csv", "no such file"),
+    ):
+        with pytest.raises(TunesmithError, match=words):
+            run(root, override)
+        assert not (root / "runs/tiny/read").exists(), "nothing has been done yet"
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["judge.mode=correctness", "judge.judge=ollama/x"], "compares two systems"),
-        (["judge.votes=1", "generate.systems=[base]"], "judge needs two systems"),
+        (["judge.mode=correctness"], "needs a model as judge"),
+        (["judge.mode=correctness", "judge.judge=ollama/x", "compare.primary=rubric_x"], "does not grade"),
+        (["compare.primary=judge_correctness"], "neither correctness nor rubric"),
+        (["judge.votes=1", "generate.systems=[base]"], "mode pairwise needs two systems"),
         (["judge.votes=3"], "votes has no effect here"),
         (["judge.jugde=builtin"], "jugde"),
     ],

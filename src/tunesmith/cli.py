@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tunesmith import __version__
-from tunesmith.commands import auditing, files, plans
+from tunesmith.commands import auditing, files, judging, plans
 from tunesmith.errors import TunesmithError
 
 INTERRUPTED = 130
@@ -52,8 +52,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plans.init,
     files.score,
     files.compare,
-    files.judge,
-    files.tally,
+    judging.judge,
+    judging.tally,
     files.estimate,
 )
 """In the order in which `tunesmith --help` lists them."""

@@ -65,7 +65,7 @@ def score_files(
         own = [prediction for prediction in predictions if prediction.system == system]
         summaries += _summaries(_evaluated(own, open_metrics(score), options))
     summaries += constant_summaries(predictions, score, options)
-    return {"scores": [_score_row(summary, options) for summary in summaries]}
+    return {"scores": [score_row(summary, options) for summary in summaries]}
 
 
 def compare_files(
@@ -121,9 +121,9 @@ def compare_files(
                 summaries.setdefault((record.system, record.metric), record)
     rank = {name: place for place, name in enumerate(names)}
     found: dict[str, Any] = {
-        "comparisons": [_comparison_row(record) for record in comparisons],
+        "comparisons": [comparison_row(record) for record in comparisons],
         "scores": [
-            _score_row(summary, options)
+            score_row(summary, options)
             for summary in sorted(summaries.values(), key=lambda one: rank[one.system])
         ],
     }
@@ -294,7 +294,8 @@ def _summaries(found: Sequence[Summary | Comparison]) -> list[Summary]:
     return [record for record in found if isinstance(record, Summary)]
 
 
-def _score_row(summary: Summary, options: CompareOptions) -> dict[str, Any]:
+def score_row(summary: Summary, options: CompareOptions) -> dict[str, Any]:
+    """As `score_files` gives it."""
     row = as_row(summary)
     row["clusters"] = row.pop("n_sources")
     row["failed"] = sum(summary.status.values()) - summary.n
@@ -302,7 +303,8 @@ def _score_row(summary: Summary, options: CompareOptions) -> dict[str, Any]:
     return row
 
 
-def _comparison_row(comparison: Comparison) -> dict[str, Any]:
+def comparison_row(comparison: Comparison) -> dict[str, Any]:
+    """As `compare_files` gives it."""
     row = as_row(comparison)
     row["clusters"] = row.pop("n_sources")
     row["warnings"] = list(comparison.warnings)

@@ -25,6 +25,7 @@ from tunesmith import __version__
 from tunesmith.models.load import check_before_the_run
 from tunesmith.plan import Plan
 from tunesmith.steps.base import Context, Step
+from tunesmith.steps.results import check_judge
 from tunesmith.steps.table import steps_of
 from tunesmith.store import (
     Run,
@@ -144,6 +145,8 @@ def run_plan(
     names = [step.name for step in steps_of(plan)]
     if until is None or names.index(until) >= names.index("train"):
         check_before_the_run(plan.train.base)  # not after an hour of a paid teacher
+    if until is None or until not in names[: names.index("score")]:
+        check_judge(plan, root)
     with Run(folder) as run:
         context = Context(plan, root, run, watcher.progress, command)
         text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -16,6 +16,7 @@ from tunesmith.prepare.stage import PrepareOptions
 from tunesmith.read.stage import ReadOptions
 from tunesmith.report.stage import ReportOptions
 from tunesmith.score.judge import JudgeOptions
+from tunesmith.score.judging.pointwise import grade_name, is_grade
 from tunesmith.score.metric import METRICS
 from tunesmith.score.stage import ScoreOptions
 from tunesmith.synthesize.stage import SynthesizeOptions
@@ -90,7 +91,8 @@ class Plan(Options):
     @classmethod
     def _primary_exists(cls, compare: CompareOptions) -> CompareOptions:
         known = plugins.names("metric", METRICS)
-        if compare.primary is not None and compare.primary not in known:
+        # a judge's grades are metrics too; whether this plan has them is checked with the whole of it
+        if compare.primary is not None and not is_grade(compare.primary) and compare.primary not in known:
             raise ValueError(
                 f"primary: {compare.primary!r} is not a metric{config.suggest(compare.primary, known)}"
             )
@@ -107,22 +109,32 @@ class Plan(Options):
     def _judge_compares(self) -> Plan:
         if self.judge is None:
             return self
-        if self.judge.mode != "pairwise":
-            raise ValueError(f"judge.mode: a plan's judge compares two systems, {self.judge.mode} does not")
-        if len(set(self.generate.systems)) < 2:
+        if self.judge.is_pairwise and len(set(self.generate.systems)) < 2:
             raise ValueError(
-                f"judge needs two systems, generate.systems has {', '.join(self.generate.systems)}"
+                "judge: mode pairwise needs two systems, generate.systems has"
+                f" {', '.join(self.generate.systems)}"
             )
         return self
 
     @model_validator(mode="after")
     def _primary_is_scored(self) -> Plan:
-        if self.compare.primary is not None and self.compare.primary not in self.score.metrics:
+        primary, graded = self.compare.primary, self.graded_metrics
+        if primary is None or primary in (*self.score.metrics, *graded):
+            return self
+        if is_grade(primary):
             raise ValueError(
-                f"compare.primary is {self.compare.primary}, which score.metrics does not list:"
-                f" {', '.join(self.score.metrics)}"
+                f"compare.primary is {primary}, which this plan's judge does not grade:"
+                f" {', '.join(graded) or 'judge.mode has neither correctness nor rubric'}"
             )
-        return self
+        raise ValueError(
+            f"compare.primary is {primary}, which score.metrics does not list: {', '.join(self.score.metrics)}"
+        )
+
+    @property
+    def graded_metrics(self) -> tuple[str, ...]:
+        """What the judge's grades are called among the metrics."""
+        criteria = () if self.judge is None else self.judge.graded_criteria
+        return tuple(grade_name(mode, criterion) for mode, criterion in criteria)
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

@@ -414,6 +414,8 @@ class Grade:
     id: str
     source_id: str
     system: str
+    mode: Literal["correctness", "rubric"]
+    """`correctness`: how the answer stands to the reference; `rubric`: how it meets a criterion."""
     criterion: str
     value: float | None
     """0 to 1; `None` when there is no grade, and `status` says why."""

@@ -17,10 +17,11 @@ from tunesmith.score.answers import shared_word_f1
 from tunesmith.score.judge import (
     JudgeEndpoint,
     JudgeOptions,
+    cost_of,
     grade_answers,
     judge_pairs,
     open_pair_judge,
-    pairwise_cost,
+    planned_requests,
 )
 from tunesmith.score.judging.asking import Reply, Request
 from tunesmith.score.judging.controls import (
@@ -280,10 +281,12 @@ def test_correctness_becomes_a_metric_that_compare_understands() -> None:
         ("base", 0.0), ("tuned", 0.5), ("base", 1.0), ("tuned", 1.0),
     ]  # fmt: skip
     assert len(asker.asked) == 7, "the empty answer is not asked about"
-    assert count_grades(grades) == {"correctness": {"ok": 7, "empty": 1}}
+    assert count_grades(grades) == {"judge_correctness": {"ok": 7, "empty": 1}}
     found = list(
         compare_systems(
-            grade_scores(grades), grade_metrics(["correctness"]), CompareOptions(primary="judge_correctness")
+            grade_scores(grades),
+            grade_metrics([("correctness", "correctness")]),
+            CompareOptions(primary="judge_correctness"),
         )
     )
     (comparison,) = [record for record in found if isinstance(record, Comparison)]
@@ -333,9 +336,9 @@ def test_the_rubric_gives_three_grades_and_keeps_what_it_could_not_read() -> Non
     assert grades[6].raw == "HTTP 500"
     scores = list(grade_scores(grades))
     assert {score.metric for score in scores} == {
-        "judge_grammatical_correctness",
-        "judge_coherence",
-        "judge_correctness",
+        "rubric_grammatical_correctness",
+        "rubric_coherence",
+        "rubric_correctness",
     }
     assert [score.status for score in scores if score.stats is None] == ["not scored"] * 7
 
@@ -417,9 +420,12 @@ def test_the_cost_is_known_before() -> None:
     # item000: "one" and "two" are equally long and tie; item002 is decided: nothing flips
     asked = options(controls=2, votes=3)
     list(judge_pairs(pairs, asked, asker=asker, read_label=parse_label))
-    cost = pairwise_cost(pairs, asked)
-    assert cost.requests == len(asker.asked) == 2 * 2 + 2 * 2 * 2
+    cost = cost_of(planned_requests(asked, pairs=pairs), pairs, asked)
+    # two pairs in two orders; two answers against themselves, equal in both orders; two corrupted copies in two orders
+    assert len(asker.asked) == 2 * 2 + 2 * 2 + 2 * 2
+    assert cost.requests == len({request.key for request in asker.asked}) == 2 * 2 + 2 + 2 * 2
     assert cost.most_requests == cost.requests + 2 * 2 * 3
-    exact = sum(len(message["content"]) for request in asker.asked for message in request.messages)
-    assert cost.prompt_characters == pytest.approx(exact, rel=0.02)
-    assert pairwise_cost(pairs, JudgeOptions()).requests == 0
+    distinct = {request.key: request for request in asker.asked}.values()
+    exact = sum(len(message["content"]) for request in distinct for message in request.messages)
+    assert cost.prompt_characters == exact
+    assert list(planned_requests(JudgeOptions(), pairs=pairs)) == []

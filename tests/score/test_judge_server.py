@@ -11,7 +11,7 @@ from tests.synthesize.stub_server import Answer, Body, StubServer
 from tunesmith.compare.judged import judge_summary
 from tunesmith.compare.labels import parse_label
 from tunesmith.errors import MissingError
-from tunesmith.judging import open_asker
+from tunesmith.judging.server import open_asker
 from tunesmith.records import Judgement
 from tunesmith.score.judge import JudgeEndpoint, JudgeOptions, judge_pairs
 

@@ -1,4 +1,4 @@
-"""Commands about predictions and verdicts made anywhere: `score`, `compare`, `judge`, `tally`, `estimate`."""
+"""Commands about predictions made anywhere: `score`, `compare`, `estimate`."""
 
 from __future__ import annotations
 
@@ -100,74 +100,6 @@ def compare(
     print_json(found) if as_json else display.show_comparisons(found)
 
 
-def judge(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="The base's predictions.")],
-    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The tuned model's, for the same ids.")],
-    judge: Annotated[
-        str, typer.Option("--judge", metavar="WHO", help="builtin, ollama/NAME, or a server's address.")
-    ] = "builtin",
-    model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="Which model of the server.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option("--api-key-env", metavar="NAME", help="Environment variable with the key.")
-    ] = None,
-    votes: Annotated[
-        int, typer.Option("--votes", help="Further votes where the order decided; an odd number.")
-    ] = 1,
-    journal: Annotated[
-        Path, typer.Option("--journal", metavar="FILE", help="Keeps a server's replies: asked once for good.")
-    ] = Path("judge.sqlite"),
-    columns: ColumnsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Let a judge say which answers are better, blind and in both orders: wins, rates, and reasons for doubt.
-
-    Example: tunesmith judge base.jsonl tuned.jsonl --judge http://127.0.0.1:8000/v1 --votes 3
-    """
-    from tunesmith.display import judged as display
-    from tunesmith.judging import judge_files
-
-    options = _judge_options(judge, model, api_key_env, votes)
-    found = judge_files(
-        base,
-        tuned,
-        options,
-        journal=journal,
-        columns=columns_of(columns),
-        announce=lambda cost: display.show_cost(cost, options.judge_name),
-    )
-    print_json(found) if as_json else display.show_judged(found)
-
-
-def tally(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Raw verdicts: CSV, JSONL, JSON, TSV, Parquet.")
-    ],
-    base_label: Annotated[
-        str, typer.Option("--base-label", metavar="TEXT", help="What a verdict for the base says.")
-    ],
-    tuned_label: Annotated[
-        str, typer.Option("--tuned-label", metavar="TEXT", help="What one for tuned says.")
-    ],
-    column: Annotated[str, typer.Option("--column", help="The column with the verdicts.")] = "verdict",
-    against: Annotated[
-        Path | None,
-        typer.Option("--against", metavar="FILE", help="A second judge's verdicts on the same ids."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Count a judge's raw verdicts: wins, losses, ties, what could not be read, rates and ratio with intervals.
-
-    Example: tunesmith tally verdicts.csv --base-label original --tuned-label finetuned
-    """
-    from tunesmith.display import files as display
-    from tunesmith.evaluation import tally_file
-
-    found = tally_file(file, base_label=base_label, tuned_label=tuned_label, column=column, other=against)
-    print_json(found) if as_json else display.show_tally(found)
-
-
 def estimate(
     pilot: Annotated[
         list[Path] | None,
@@ -245,25 +177,3 @@ def _compare_options(primary: str | None, margin: float | None) -> Any:
             where="--margin",
             do="name a number above 0, and the metric it is about with --primary",
         ) from None
-
-
-def _judge_options(judge: str, model: str | None, api_key_env: str | None, votes: int) -> Any:
-    from pydantic import ValidationError
-
-    from tunesmith.score.judge import JudgeOptions
-
-    server = {"model": model, "api_key_env": api_key_env}
-    given = {name: value for name, value in server.items() if value is not None}
-    is_address = judge.startswith(("http://", "https://"))
-    if given and not is_address:
-        raise InputError(
-            "--model and --api-key-env belong to a server's address",
-            where=f"--judge {judge}",
-            do="name its address",
-        )
-    try:
-        return JudgeOptions.model_validate(
-            {"judge": {"url": judge, **given} if is_address else judge, "votes": votes}
-        )
-    except ValidationError as error:
-        raise InputError(error.errors()[0]["msg"].removeprefix("Value error, "), where="judge") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 ENOUGH = 10
@@ -55,6 +56,31 @@ def doubts(found: Mapping[str, Any], contestants: Mapping[str, str]) -> Iterator
         yield f"{duplicates} of {n} answers are the same in both systems and tie without being judged"
     yield from _control_warnings(found["controls"])
     yield from _family_warnings(found["judge"], contestants)
+
+
+def grade_doubts(
+    judge: str,
+    values: Mapping[str, Sequence[float]],
+    scores: Sequence[Mapping[str, Any]],
+    contestants: Mapping[str, str],
+) -> Iterator[str]:
+    """Sentences for the first page of grades.
+
+    Args:
+        judge: the judge's name.
+        values: metric to the grades that the judge gave.
+        scores: {system, metric, n, status: {status: count}} of each system and metric.
+        contestants: role to model name.
+    """
+    for metric, given in values.items():
+        commonest, count = Counter(given).most_common(1)[0]
+        if len(given) >= ENOUGH and count >= NEARLY_ALL_TIES * len(given):
+            yield f"nearly every grade of {metric} is {commonest:g} ({count} of {len(given)}): it tells little apart"
+    for score in scores:
+        n = sum(score["status"].values())
+        if n > score["n"]:
+            yield f"{n - score['n']} of {n} answers of {score['system']} have no grade of {score['metric']}"
+    yield from _family_warnings(judge, contestants)
 
 
 def _position_warnings(found: Mapping[str, Any]) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tunesmith.records import Summary
+from tunesmith.report.judge import is_pairwise, judge_notes, with_span
 from tunesmith.report.study import (
     Study,
     comparison_places,
@@ -53,6 +55,7 @@ def summary_markdown(study: Study) -> str:
     lines += [f"\n{_cell(note.text)}" for note in study.generation_notes]
     if study.baselines:
         lines += ["", "Always the same answer, without any model:", "", *_value_lines(study.baselines)]
+    lines += _judge_lines(study)
     return "\n".join(lines) + "\n"
 
 
@@ -102,14 +105,93 @@ def _value_lines(summaries: Sequence[Summary]) -> list[str]:
     return lines
 
 
+def _judge_lines(study: Study) -> list[str]:
+    """What a judge preferred, by attribute too, how far people agree with it, and the reasons to doubt it."""
+    found = study.judge
+    if found is None:
+        return []
+    lines = ["", "### Judge", "", f"Judged by {_cell(found['judge'])}.", ""]
+    if is_pairwise(found):
+        lines += [_cell(found["words"]), ""]
+        lines += [
+            "| won | tied | lost | no verdict | net win rate | at equal length |",
+            "|---:|---:|---:|---:|---|---|",
+        ]
+        counts = [str(found[name]) for name in ("wins", "ties", "losses", "unparsed")]
+        lines += [
+            _row([*counts, with_span(found["net_win_rate"]), with_span(found["length_controlled"])]),
+            "",
+        ]
+        if found.get("attributes"):
+            lines += [
+                "| attribute | value | items | won / tied / lost | net win rate |",
+                "|---|---|---:|---|---|",
+            ]
+            for row in found["attributes"]:
+                score = f"{row['wins']} / {row['ties']} / {row['losses']}"
+                cells = [row["attribute"], row["value"], str(row["n"]), score, with_span(row["net_win_rate"])]
+                lines.append(_row(cells))
+            lines.append("")
+    if "graded" in found:
+        lines += ["| system | grade | mean (interval) | answers |", "|---|---|---|---:|"]
+        for row in found["graded"]["scores"]:
+            lines.append(_row([row["system"], metric_name(row["metric"]), with_span(row), str(row["n"])]))
+        lines.append("")
+    if "people" in found:
+        lines += ["| people and judge on | items | agree | kappa | alpha |", "|---|---:|---|---|---|"]
+        for what, part in found["people"]["agreements"].items():
+            kappa = part.get("weighted_kappa", part["kappa"])
+            cells = [metric_name(what), str(part["n"])]
+            lines.append(_row([*cells, with_span(part["share"]), with_span(kappa), with_span(part["alpha"])]))
+        lines.append("")
+    lines += [f"- {_cell(note)}" for note in judge_notes(found)]
+    while lines[-1] == "":
+        lines.pop()
+    return lines
+
+
 def metrics_csv(study: Study) -> str:
-    """The comparisons, one a line, unrounded; what is missing is an empty cell."""
+    """The comparisons, one a line, unrounded; what is missing is an empty cell. Last what a judge preferred.
+
+    In the line `judge_preference` a system's value is its share of the parsed items, a tie counting half for each.
+    """
     with io.StringIO(newline="") as buffer:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for item in (*study.comparisons, *study.setting_comparisons):
             writer.writerow([getattr(item, column) for column in _COLUMNS])
+        if study.judge is not None and is_pairwise(study.judge):
+            line = _preference(study.judge)
+            writer.writerow([line.get(column) for column in _COLUMNS])
         return buffer.getvalue()
+
+
+def _preference(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A judge's preference in the columns of a comparison; it is corrected for nothing, so `p_holm` stays empty."""
+    net = found["net_win_rate"]
+
+    def difference(share: float | None) -> float | None:
+        return None if share is None else 2 * share - 1
+
+    return {
+        "metric": "judge_preference",
+        "base": found["base"],
+        "tuned": found["tuned"],
+        "base_value": None if net["value"] is None else 1 - net["value"],
+        "tuned_value": net["value"],
+        "difference": difference(net["value"]),
+        "low": difference(net["low"]),
+        "high": difference(net["high"]),
+        "p": found["p"],
+        "n": found["n"] - found["unparsed"],
+        "n_sources": found["clusters"],
+        "n_better": found["wins"],
+        "n_worse": found["losses"],
+        "is_primary": False,
+        "higher_is_better": True,
+        "verdict": found["verdict"],
+        "signature": f"{found['judge']}|prompt:{found['prompt_hash']}",
+    }
 
 
 def _whole(value: int | None) -> str:

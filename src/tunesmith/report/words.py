@@ -42,7 +42,12 @@ _METRICS = {
     "recall": ("Recall", "share of the items of a label that are found, every label counting alike"),
     "f1": ("F1", "balance of precision and recall, every label counting alike"),
     "mcc": ("MCC", "how far the labels go together with the right ones; 0 for a constant answer"),
+    "judge_correctness": (
+        "Correctness, by the judge",
+        "1 when an answer says what the reference says, ½ in part, 0 when not, as the judge reads it",
+    ),
 }
+_RUBRIC = "rubric_"
 
 _STAGES = (
     "read",
@@ -61,11 +66,15 @@ _STAGES = (
 
 def metric_name(metric: str) -> str:
     """The name as papers print it."""
+    if metric.startswith(_RUBRIC):
+        return f"{plain_name(metric.removeprefix(_RUBRIC)).capitalize()}, by the judge"
     return _METRICS.get(metric, (metric, ""))[0]
 
 
 def metric_meaning(metric: str) -> str:
     """What it counts, in one line; empty for a metric we do not know."""
+    if metric.startswith(_RUBRIC):
+        return f"the judge’s grade for {plain_name(metric.removeprefix(_RUBRIC))}: 1 fully, ½ in part, 0 not"
     return _METRICS.get(metric, ("", ""))[1]
 
 

@@ -8,217 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from typing import Any
 
 from tunesmith.errors import InputError, MissingError
-from tunesmith.models.load import ComputeOptions
-from tunesmith.options import Options
 from tunesmith.records import Grade, Judgement, Prediction, Row
-from tunesmith.score.judging.asking import Asker, LabelReader
+from tunesmith.score.judging.asking import Asker, LabelReader, Request
 from tunesmith.score.judging.builtin import SimilarityJudge
-from tunesmith.score.judging.controls import control_judgements, null_judgements
+from tunesmith.score.judging.controls import control_judgements, control_pairs, null_judgements
+from tunesmith.score.judging.options import JudgeEndpoint, JudgeModel, JudgeOptions
 from tunesmith.score.judging.pairs import Pair, settled_without_asking
 from tunesmith.score.judging.pairwise import ORDERS, PairwiseJudge
 from tunesmith.score.judging.pointwise import PointwiseJudge
 from tunesmith.score.judging.prompts import Mode, open_prompt
 from tunesmith.score.metric import METRICS, Metric
 from tunesmith.score.stage import ScoreOptions, open_metrics
-from tunesmith.spending import Budget, Prices, check_budget
 
-OLLAMA = "http://127.0.0.1:11434/v1"
-
-
-class JudgeEndpoint(Options):
-    """A model behind an OpenAI-compatible server; how to reach it is said as for a teacher."""
-
-    url: str = Field(
-        description="Base address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."
-    )
-    model: str | None = Field(
-        default=None, description="Name of the model there; may be left out where only one is served."
-    )
-    api_key_env: str | None = Field(
-        default=None,
-        description="Name of the environment variable that holds the key; the key is never written.",
-    )
-    max_tokens: int = Field(
-        default=512,
-        ge=16,
-        description="Longest reply in tokens; a verdict that is cut off there does not count.",
-    )
-    seed: int | None = Field(
-        default=0,
-        description="Sampling seed sent with each request; further votes add 1, 2, …. Empty sends none.",
-    )
-    structured: Literal["json_schema", "json_object", "off"] = Field(
-        default="json_schema",
-        description="How the verdict is held to the menu; a server that refuses one form is asked in the next.",
-    )
-    concurrency: int = Field(default=8, ge=1, le=512, description="Most requests in flight.")
-    timeout_s: float = Field(default=120.0, gt=0, description="Seconds to wait for one reply.")
-    tries: int = Field(
-        default=6, ge=1, description="Times one request is sent before it counts as `no reply`."
-    )
-    prices: Prices | None = Field(
-        default=None, description="What a million tokens cost, {input: …, output: …}."
-    )
-    budget: Budget | None = Field(
-        default=None,
-        description="Most that all runs of this folder may spend on the judge, {money: …, requests: …, hours: …, then: "
-        "stop | go_on}.",
-    )
-
-    @model_validator(mode="after")
-    def _can_be_counted(self) -> JudgeEndpoint:
-        check_budget(self.budget, self.prices)
-        return self
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is not an http:// or https:// address")
-        return url.rstrip("/").removesuffix("/chat/completions")
-
-    def connection(self) -> dict[str, Any]:
-        """What the teacher's engine needs to reach the server, by its option names.
-
-        Temperature and seed are left out: each request of the judge brings its own. A verdict that is cut off does not
-        count, and is not asked for again.
-        """
-        return self.model_dump(exclude={"seed"}) | {"longer_once": False}
-
-
-class JudgeModel(ComputeOptions):
-    """A causal model in this process, asked how likely each verdict is."""
-
-    local: str = Field(description="Folder or hub id of the model.")
-
-
-def _kind_of_judge(judge: Any) -> str:
-    if isinstance(judge, JudgeModel) or (isinstance(judge, dict) and "local" in judge):
-        return "model"
-    return "server" if isinstance(judge, JudgeEndpoint | dict) else "word"
-
-
-class JudgeOptions(Options):
-    # told apart by what was written, so that a mistake in one kind is not reported for the others too
-    judge: Annotated[
-        Annotated[str, Tag("word")]
-        | Annotated[JudgeEndpoint, Tag("server")]
-        | Annotated[JudgeModel, Tag("model")],
-        Discriminator(_kind_of_judge),
-    ] = Field(
-        default="builtin",
-        description="Who judges: `builtin` (similarity to the reference), ollama/NAME, a server's address, "
-        "{url, model, …}, or {local: MODEL}.",
-    )
-    mode: Mode = Field(
-        default="pairwise",
-        description="`pairwise` compares two systems' answers; `correctness` grades each against the reference; "
-        "`rubric` grades each on criteria.",
-    )
-    criteria: dict[str, str] | None = Field(
-        default=None,
-        description="What to judge by, most important first, as name: meaning; empty for the mode's own. Not for "
-        "`correctness`.",
-        min_length=1,
-    )
-    votes: int = Field(
-        default=1,
-        ge=1,
-        description="How often a pair whose verdict changed with the order is asked again in each order (odd); 1: not "
-        "again, it is a tie.",
-    )
-    vote_temperature: float = Field(
-        default=0.7, gt=0, le=2, description="Sampling temperature of those further votes."
-    )
-    similarity: str = Field(
-        default="token_f1",
-        description="Metric that the built-in judge measures similarity with, such as cosine.",
-    )
-    tie_band: float = Field(
-        default=0.05,
-        ge=0,
-        description="Answers whose similarities differ by no more than this tie, for the built-in judge.",
-    )
-    controls: int = Field(
-        default=10,
-        ge=0,
-        description="Answers that the judge gets against themselves and against a corrupted copy too; 4 requests each.",
-    )
-
-    @field_validator("judge")
-    @classmethod
-    def _is_known(cls, judge: str | JudgeEndpoint | JudgeModel) -> str | JudgeEndpoint | JudgeModel:
-        if (
-            isinstance(judge, str)
-            and judge != "builtin"
-            and not judge.startswith(("ollama/", "http://", "https://"))
-        ):
-            raise ValueError(
-                f"{judge!r} is no judge: say builtin, ollama/NAME, a server's http address, {{url, model}} or "
-                "{local: MODEL}"
-            )
-        return judge
-
-    @field_validator("votes")
-    @classmethod
-    def _is_odd(cls, votes: int) -> int:
-        if votes % 2 == 0:
-            raise ValueError(f"{votes} votes can be split evenly: give an odd number")
-        return votes
-
-    @model_validator(mode="after")
-    def _has_effect(self) -> JudgeOptions:
-        """An option that would change nothing is an error, so that nobody believes it did something."""
-        fields = type(self).model_fields
-        idle = {name for name in _without_effect(self) if getattr(self, name) != fields[name].default}
-        if idle:
-            raise ValueError(f"{', '.join(sorted(idle))} has no effect here ({self.mode}, {self.judge_name})")
-        if self.votes > 1 and self.endpoint is not None and self.endpoint.seed is None:
-            raise ValueError("further votes need a seed, or each would be the same request")
-        if self.judge == "builtin" and self.mode != "pairwise":
-            raise ValueError(f"the built-in judge compares pairs; {self.mode} needs a model as judge")
-        return self
-
-    @property
-    def endpoint(self) -> JudgeEndpoint | None:
-        """The server to ask, or `None` where none is asked."""
-        if isinstance(self.judge, JudgeEndpoint):
-            return self.judge
-        if isinstance(self.judge, JudgeModel) or self.judge == "builtin":
-            return None
-        if self.judge.startswith("ollama/"):
-            return JudgeEndpoint(url=OLLAMA, model=self.judge.removeprefix("ollama/"))
-        return JudgeEndpoint(url=self.judge)
-
-    @property
-    def judge_name(self) -> str:
-        """What reports call the judge; never holds a key."""
-        endpoint = self.endpoint
-        if isinstance(self.judge, JudgeModel):
-            return self.judge.local
-        if endpoint is None:
-            return "builtin"
-        return f"{endpoint.model or 'the served model'} at {endpoint.url}"
-
-
-def _without_effect(options: JudgeOptions) -> set[str]:
-    idle = set()
-    if options.judge == "builtin":
-        idle |= {"criteria", "votes", "vote_temperature"}
-    else:
-        idle |= {"similarity", "tie_band"}
-    if options.mode != "pairwise":
-        idle |= {"votes", "vote_temperature", "controls"}
-    if options.mode == "correctness":
-        idle |= {"criteria"}
-    if options.votes == 1:
-        idle |= {"vote_temperature"}
-    return idle
+__all__ = [
+    "Cost",
+    "JudgeEndpoint",
+    "JudgeModel",
+    "JudgeOptions",
+    "cost_of",
+    "grade_answers",
+    "judge_pairs",
+    "open_local_asker",
+    "open_pair_judge",
+    "open_point_judge",
+    "planned_requests",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +81,13 @@ def open_pair_judge(
     options: JudgeOptions, *, asker: Asker | None = None, read_label: LabelReader | None = None
 ) -> PairwiseJudge | SimilarityJudge:
     """The judge that the options name."""
-    if options.mode != "pairwise":
-        raise ValueError(f"mode {options.mode} compares no pairs")
-    if options.judge == "builtin":
+    if not options.is_pairwise:
+        raise ValueError(f"{', '.join(options.mode)} compares no pairs")
+    if options.is_builtin:
         return SimilarityJudge(_similarity(options.similarity), options.tie_band)
     return PairwiseJudge(
         _asker(options, asker),
-        open_prompt("pairwise", options.criteria),
+        open_prompt("pairwise", _criteria(options, "pairwise"), is_brief=_is_brief(options)),
         _reader(options, read_label),
         votes=options.votes,
         vote_temperature=options.vote_temperature,
@@ -301,45 +118,72 @@ def grade_answers(
     read_label: LabelReader | None = None,
     rows: Iterable[Row] = (),
 ) -> Iterator[Grade]:
-    """A grade for each prediction and criterion, in modes `correctness` and `rubric`.
+    """A grade for each prediction and criterion, in modes `correctness` and `rubric`, one mode after the other.
 
     Raises:
         InputError: `correctness` lacks a reference, or the judge gives no grade at all.
     """
-    yield from open_point_judge(options, asker=asker, read_label=read_label).grade(predictions, rows)
+    if not options.graded_modes:
+        raise ValueError(f"{options.judge_name} in mode {', '.join(options.mode)} grades no single answers")
+    asker = _asker(options, asker)
+    known = list(rows)
+    for mode in options.graded_modes:
+        judge = open_point_judge(options, mode, asker=asker, read_label=read_label)
+        yield from judge.grade(predictions, known)
 
 
 def open_point_judge(
-    options: JudgeOptions, *, asker: Asker | None = None, read_label: LabelReader | None = None
+    options: JudgeOptions, mode: Mode, *, asker: Asker | None = None, read_label: LabelReader | None = None
 ) -> PointwiseJudge:
-    """The judge that grades one answer at a time."""
-    if options.mode == "pairwise":
-        raise ValueError(f"{options.judge_name} in mode {options.mode} grades no single answers")
+    """The judge that grades one answer at a time, in one of the options' modes."""
+    if mode not in options.graded_modes:
+        raise ValueError(f"{mode} is not among the modes that grade: {', '.join(options.graded_modes)}")
     return PointwiseJudge(
         _asker(options, asker),
-        options.mode,
-        open_prompt(options.mode, options.criteria),
+        mode,
+        open_prompt(mode, _criteria(options, mode), is_brief=_is_brief(options)),
         _reader(options, read_label),
         **_sampling(options),
     )
 
 
-def pairwise_cost(pairs: Sequence[Pair], options: JudgeOptions) -> Cost:
-    """How many requests the judge will need for the pairs and their controls; none for the built-in judge."""
-    if options.judge == "builtin":
-        return Cost(0, 0, 0)
-    judge = PairwiseJudge(_Nobody(), open_prompt("pairwise", options.criteria), lambda text, labels: None)
-    asked = [pair for pair in pairs if settled_without_asking(pair) is None]
-    sizes = [
-        sum(len(message["content"]) for message in judge.request(pair, order, 0).messages)
-        for pair in asked
-        for order in ORDERS
-    ]
-    controls = 2 * len(ORDERS) * min(options.controls, len(pairs))
-    further = len(sizes) * options.votes if options.votes > 1 else 0
-    mean = sum(sizes) / len(sizes) if sizes else 0.0
-    total = len(sizes) + controls
-    return Cost(total, total + further, round(sum(sizes) + mean * controls))
+def planned_requests(
+    options: JudgeOptions,
+    *,
+    pairs: Sequence[Pair] = (),
+    predictions: Sequence[Prediction] = (),
+    rows: Iterable[Row] = (),
+    seed: int = 0,
+) -> Iterator[Request]:
+    """Every request that the judge will be sent, without further votes; none for the built-in judge."""
+    if options.is_builtin:
+        return
+    nobody = _Nobody()
+    if options.is_pairwise:
+        judge = open_pair_judge(options, asker=nobody, read_label=lambda text, labels: None)
+        assert isinstance(judge, PairwiseJudge)
+        asked = [pair for pair in pairs if settled_without_asking(pair) is None]
+        for pair in [*asked, *control_pairs(pairs, options.controls, seed)]:
+            for order in ORDERS:
+                yield judge.request(pair, order, 0)
+    known = {row.id: row for row in rows}
+    for mode in options.graded_modes:
+        grader = open_point_judge(options, mode, asker=nobody, read_label=lambda text, labels: None)
+        yield from grader.requests(predictions, known)
+
+
+def cost_of(requests: Iterable[Request], pairs: Sequence[Pair], options: JudgeOptions) -> Cost:
+    """Number and size of the requests of `planned_requests`, and the number if every pair has to be asked again.
+
+    Equal requests (an answer against itself in both orders, two equal answers to one item) are sent once.
+    """
+    sizes = {
+        request.key: sum(len(message["content"]) for message in request.messages) for request in requests
+    }
+    n, characters = len(sizes), sum(sizes.values())
+    asked = 0 if options.is_builtin else sum(settled_without_asking(pair) is None for pair in pairs)
+    further = len(ORDERS) * asked * options.votes if options.votes > 1 else 0
+    return Cost(n, n + further, characters)
 
 
 class _Nobody:
@@ -351,13 +195,18 @@ class _Nobody:
         raise AssertionError("requests are counted, not sent")
 
 
+def open_local_asker(model: JudgeModel) -> Asker:
+    """Whoever asks a model in this process; it is loaded at the first request."""
+    from tunesmith.score.judging.local import LocalAsker
+
+    return LocalAsker(model.local, model)
+
+
 def _asker(options: JudgeOptions, given: Asker | None) -> Asker:
     if given is not None:
         return given
-    if isinstance(options.judge, JudgeModel):
-        from tunesmith.score.judging.local import LocalAsker
-
-        return LocalAsker(options.judge.local, options.judge)
+    if options.local_model is not None:
+        return open_local_asker(options.local_model)
     raise MissingError(
         f"nothing can ask {options.judge_name}",
         where="judge.judge",
@@ -371,7 +220,24 @@ def _reader(options: JudgeOptions, given: LabelReader | None) -> LabelReader:
     return given
 
 
-def _sampling(options: JudgeOptions) -> dict[str, Any]:
-    """Length and seed of the requests; a local model's verdicts have neither."""
+def _criteria(options: JudgeOptions, mode: Mode) -> dict[str, str] | None:
+    """Given criteria belong to the one mode that takes any."""
+    return None if mode == "correctness" else options.criteria
+
+
+def _is_brief(options: JudgeOptions) -> bool:
+    """Whether the verdict alone is asked for: always of a local model, which writes nothing."""
     endpoint = options.endpoint
-    return {} if endpoint is None else {"max_tokens": endpoint.max_tokens, "seed": endpoint.seed}
+    return endpoint is None or endpoint.verdict == "first_token"
+
+
+def _sampling(options: JudgeOptions) -> dict[str, Any]:
+    """Form, length and seed of the requests; a local model's verdicts have neither length nor seed."""
+    endpoint = options.endpoint
+    if endpoint is None:
+        return {"is_brief": True}
+    return {
+        "max_tokens": endpoint.max_tokens,
+        "seed": endpoint.seed,
+        "is_brief": endpoint.verdict == "first_token",
+    }

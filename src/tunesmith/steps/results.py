@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 import json
 from itertools import chain
+from pathlib import Path
 
-from tunesmith.compare.judged import judge_summary
 from tunesmith.compare.stage import compare_under_settings
+from tunesmith.errors import InputError
 from tunesmith.evaluation import constant_summaries
 from tunesmith.evidence import audit_run
-from tunesmith.judging import judgements_of
-from tunesmith.models.load import model_folder, weights_sha256
+from tunesmith.judging.files import summed_up
+from tunesmith.judging.server import OPTION
+from tunesmith.judging.work import Material, judged
+from tunesmith.models.load import check_before_the_run, model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED, Plan
 from tunesmith.records import (
     Chunk,
@@ -19,6 +22,7 @@ from tunesmith.records import (
     Document,
     Example,
     GenerationNote,
+    Grade,
     Judgement,
     Note,
     Refused,
@@ -31,8 +35,8 @@ from tunesmith.records import (
     setting_of,
 )
 from tunesmith.report.study import Study, count_sources
-from tunesmith.score.judge import JudgeModel
 from tunesmith.score.judging.pairs import build_pairs
+from tunesmith.score.judging.pointwise import grade_metrics, grade_scores
 from tunesmith.score.stage import open_metrics, score_predictions
 from tunesmith.steps.base import SPLITS, Context, Counts, keep
 from tunesmith.steps.models import NOTES, predictions_of, predictions_under_settings
@@ -42,6 +46,7 @@ from tunesmith.store import (
     write_atomically,
     write_json,
 )
+from tunesmith.synthesize.engine import read_key
 
 
 def score_step(context: Context) -> Counts:
@@ -56,30 +61,92 @@ def score_step(context: Context) -> Counts:
 
 
 def judge_outside(context: Context) -> dict[str, str]:
-    """A judge in this process by its weights; what answers at an address cannot be told from here."""
-    judge = None if context.plan.judge is None else context.plan.judge.judge
-    return {"judge": weights_sha256(model_folder(judge.local))} if isinstance(judge, JudgeModel) else {}
+    """A judge in this process by its weights; what answers at an address cannot be told from here. People's file."""
+    judge = context.plan.judge
+    if judge is None:
+        return {}
+    model = judge.local_model
+    found = {} if model is None else {"judge": weights_sha256(model_folder(model.local))}
+    if judge.people is not None:
+        found["people"] = file_fingerprint(_people(judge.people, context.root))
+    return found
+
+
+def check_judge(plan: Plan, root: Path) -> None:
+    """Raises now what would stop the judge after everything else was done: no key, no model, no file of people's."""
+    if plan.judge is None:
+        return
+    if plan.judge.endpoint is not None:
+        read_key(plan.judge.endpoint.api_key_env, OPTION)
+    if plan.judge.local_model is not None:
+        check_before_the_run(plan.judge.local_model.local)
+    if plan.judge.people is not None:
+        _people(plan.judge.people, root)
+
+
+def _people(name: str, root: Path) -> Path:
+    """The plan's file of people's ratings. Raises `InputError` when it is not there."""
+    place = root / name
+    if not place.is_file():
+        raise InputError("there is no such file", where=str(place), do="mend judge.people")
+    return place
+
+
+def judge_material(context: Context) -> Material:
+    """What the plan's judge is shown. Raises `InputError` when the two systems' answers do not match."""
+    options, predictions = context.plan.judge, predictions_of(context)
+    assert options is not None, "without a judge this step is left out"
+    rows = context.rows("prepare/test.jsonl", Row)
+    return Material(
+        pairs=build_pairs(predictions, BASE, TUNED, rows) if options.is_pairwise else (),
+        predictions=predictions if options.graded_modes else (),
+        rows=rows,
+    )
 
 
 def judge_step(context: Context) -> Counts:
     plan, folder = context.plan, context.run.folder
     assert plan.judge is not None, "without a judge this step is left out"
-    pairs = build_pairs(predictions_of(context), BASE, TUNED, context.rows("prepare/test.jsonl", Row))
-    judgements = judgements_of(pairs, plan.judge, folder / "judge.sqlite")
-    counts = keep(context, judgements, {Judgement: "judge/judgements.jsonl"}, "judgements")
-    summary = judge_summary(
-        context.rows("judge/judgements.jsonl", Judgement),
+    records = judged(judge_material(context), plan.judge, folder / "judge.sqlite")
+    kept = {Judgement: "judge/judgements.jsonl", Grade: "judge/grades.jsonl"}
+    counts = keep(context, records, kept, "judgements")
+    judgements = context.rows(kept[Judgement], Judgement)
+    grades = context.rows(kept[Grade], Grade)
+    summary = summed_up(
+        [*judgements, *grades],
+        people=None if plan.judge.people is None else _people(plan.judge.people, context.root),
         contestants={"base model": plan.train.base, "teacher": plan.teacher_name},
+        compared=False,
     )
+    keep(context, grade_scores(grades), {Score: "judge/scores.jsonl"}, "scores")
     write_json(folder / "judge/summary.json", summary)
+    if not plan.judge.is_pairwise:
+        return counts
     return counts | {name: summary[name] for name in ("wins", "losses", "ties", "unparsed")}
 
 
+def grades_outside(context: Context) -> dict[str, str]:
+    """The judge's grades, where the plan has any."""
+    name = "judge/scores.jsonl"
+    if not context.plan.graded_metrics:
+        return {}
+    return {name: file_fingerprint(context.run.folder / name)}
+
+
+def all_scores(context: Context) -> list[Score]:
+    """Those of the metrics, then the judge's grades where the plan has any."""
+    scores = context.rows("score/scores.jsonl", Score)
+    return scores + (context.rows("judge/scores.jsonl", Score) if context.plan.graded_metrics else [])
+
+
 def compare_step(context: Context) -> Counts:
+    plan = context.plan
+    graded = () if plan.judge is None else plan.judge.graded_criteria
+    metrics = [*open_metrics(plan.score), *grade_metrics(graded)]
     scores_of: dict[str, list[Score]] = {}
-    for score in context.rows("score/scores.jsonl", Score):
+    for score in all_scores(context):
         scores_of.setdefault(setting_of(score.system), []).append(score)
-    compared = compare_under_settings(scores_of, open_metrics(context.plan.score), context.plan.compare)
+    compared = compare_under_settings(scores_of, metrics, plan.compare)
     return keep(
         context,
         compared,
@@ -136,7 +203,7 @@ def gather_study(context: Context) -> Study:
         leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),
         training={TUNED: log},
         predictions=predictions,
-        scores=[one for one in context.rows("score/scores.jsonl", Score) if not setting_of(one.system)],
+        scores=[one for one in all_scores(context) if not setting_of(one.system)],
         summaries=[one for one in summaries if not setting_of(one.system)],
         comparisons=[one for one in comparisons if not setting_of(one.tuned)],
         setting_summaries=[one for one in summaries if setting_of(one.system)],

@@ -31,6 +31,7 @@ from tunesmith.steps.models import (
 )
 from tunesmith.steps.results import (
     compare_step,
+    grades_outside,
     judge_outside,
     judge_step,
     report_step,
@@ -94,12 +95,19 @@ STEPS: tuple[Step, ...] = (
     Step(
         "judge",
         ("prepare/test.jsonl", *_ANSWERS),
-        ("judge/judgements.jsonl", "judge/summary.json"),
-        ("judging.py", "score", "compare", "synthesize/client.py", "synthesize/endpoint.py"),
+        ("judge/judgements.jsonl", "judge/grades.jsonl", "judge/scores.jsonl", "judge/summary.json"),
+        ("judging", "evaluation.py", "score", "compare", "synthesize/client.py", "synthesize/engine.py"),
         judge_step,
         judge_outside,
     ),
-    Step("compare", ("score/scores.jsonl",), _COMPARED, ("compare", "score/metric.py"), compare_step),
+    Step(
+        "compare",
+        ("score/scores.jsonl",),
+        _COMPARED,
+        ("compare", "score/metric.py"),
+        compare_step,
+        grades_outside,
+    ),
     Step(
         "report",
         (

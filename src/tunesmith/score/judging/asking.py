@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -26,6 +27,8 @@ class Request:
     """`temperature`, `max_tokens`, and `seed` unless none is sent."""
     schema: dict[str, Any]
     """JSON schema of the reply, for servers and models that can be held to one."""
+    menu: tuple[str, ...] = ()
+    """The verdicts, where the first token of the reply is to be one of them; empty where a reason comes first."""
     key: str = field(init=False)
     """Names the request by its content, so that a journal finds its reply again."""
 
@@ -47,6 +50,22 @@ class Reply:
     """Stopped at the token limit."""
     trouble: str | None = None
     """Why there is no reply, after all tries."""
+
+
+def likeliest(chances: Sequence[float], request: Request, field: str) -> int:
+    """The place of the likeliest choice; at a temperature T above 0 a draw from p^(1/T), seeded by the request."""
+    temperature = float(request.options["temperature"])
+    if temperature == 0:
+        return max(range(len(chances)), key=lambda index: chances[index])
+    weights = [chance ** (1 / temperature) for chance in chances]
+    return random.Random(f"{request.key} {field}").choices(range(len(chances)), weights)[0]
+
+
+def told_chances(field: str, menu: Sequence[Any], chances: Sequence[float]) -> str:
+    """The probabilities of a menu as the reason of a verdict."""
+    return f"{field}: " + ", ".join(
+        f"{choice} {chance:.3f}" for choice, chance in zip(menu, chances, strict=True)
+    )
 
 
 class Asker(Protocol):

@@ -49,10 +49,23 @@ def control_judgements(
     The self pairs ask for real: equal answers are not settled without the judge here. In the corrupted pairs the
     sound answer stands in the tuned system's place, so that `win` is right.
     """
+    yield from _judged(judge, _self_pairs(pairs, count, seed), "self")
+    yield from _judged(judge, _corrupted_pairs(pairs, count, seed), "corrupted")
+
+
+def control_pairs(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Pair]:
+    """The pairs that `control_judgements` asks about."""
+    return [*_self_pairs(pairs, count, seed), *_corrupted_pairs(pairs, count, seed)]
+
+
+def _self_pairs(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
     chosen = _sample([pair for pair in pairs if settled_without_asking(pair) is None], count, seed)
-    yield from _judged(judge, [against_itself(pair) for pair in chosen], "self")
+    return [against_itself(pair) for pair in chosen]
+
+
+def _corrupted_pairs(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
     spoiled = (against_corrupted(pair) for pair in _sample(pairs, len(pairs), seed + 1))
-    yield from _judged(judge, [pair for pair in spoiled if pair is not None][:count], "corrupted")
+    return [pair for pair in spoiled if pair is not None][:count]
 
 
 def against_itself(pair: Pair) -> Pair:

@@ -1,21 +1,20 @@
 """A judge in this process: a causal model that is asked how likely each answer on the menu is.
 
-Nothing is written by the model, so nothing can be misread: for `{"verdict": "A"}`, `"B"` and `"TIE"` the likelihood
-after the prompt is computed, and the likeliest is the verdict. The probabilities are given as the reason.
+Nothing is written by the model, so nothing can be misread: for `A`, `B` and `TIE` the likelihood after the prompt is
+computed, and the likeliest is the verdict. The probabilities are given as the reason.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from tunesmith.models.load import ComputeOptions, set_threads
 from tunesmith.records import Refused, Row
-from tunesmith.score.judging.asking import Reply, Request
+from tunesmith.score.judging.asking import Reply, Request, likeliest, told_chances
 from tunesmith.tasks.base import Rendered, Task, open_task
 
 
@@ -52,13 +51,14 @@ class LocalAsker:
         reply: dict[str, Any] = {}
         reasons = []
         for field, menu in _menus(request.schema).items():
-            rows = self._render(prompt, [json.dumps({field: choice}) for choice in menu])
+            # a verdict alone is one word; grades come as the object that the prompt shows
+            written = request.menu or [json.dumps({field: choice}) for choice in menu]
+            rows = self._render(prompt, written)
             if isinstance(rows, Refused):
                 return Reply("", trouble=rows.reason)
             chances = _softmax(self._log_likelihoods(rows))
-            reply[field] = menu[_choose(chances, request, field)]
-            shown = ", ".join(f"{choice} {chance:.3f}" for choice, chance in zip(menu, chances, strict=True))
-            reasons.append(f"{field}: {shown}")
+            reply[field] = menu[likeliest(chances, request, field)]
+            reasons.append(told_chances(field, menu, chances))
         return Reply(json.dumps({"reason": "; ".join(reasons), **reply}))
 
     def _render(self, prompt: str, completions: Sequence[str]) -> list[Rendered] | Refused:
@@ -90,12 +90,3 @@ def _menus(schema: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _softmax(values: Sequence[float]) -> list[float]:
     weights = [math.exp(value - max(values)) for value in values]
     return [weight / sum(weights) for weight in weights]
-
-
-def _choose(chances: Sequence[float], request: Request, field: str) -> int:
-    """The likeliest; at a temperature T above 0 a draw from p^(1/T), seeded by the request."""
-    temperature = float(request.options["temperature"])
-    if temperature == 0:
-        return max(range(len(chances)), key=lambda index: chances[index])
-    weights = [chance ** (1 / temperature) for chance in chances]
-    return random.Random(f"{request.key} {field}").choices(range(len(chances)), weights)[0]

@@ -138,12 +138,13 @@ def _pair(base: Prediction, tuned: Prediction, row: Row | None) -> Pair:
         references=tuple(reference_texts(base)),
         base=base,
         tuned=tuned,
-        attributes={} if row is None else _attributes(row),
+        attributes={} if row is None else row_attributes(row),
     )
 
 
-def _attributes(row: Row) -> dict[str, str]:
-    return {"kind": row.kind, **row.attributes}
+def row_attributes(row: Row) -> dict[str, str]:
+    """What items can be told apart by; the kind only of a row that tells its question."""
+    return {**({"kind": row.kind} if row.instruction else {}), **row.attributes}
 
 
 def _shown(ids: Sequence[str]) -> str:

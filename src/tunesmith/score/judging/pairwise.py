@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
-from typing import Literal
+from typing import Any, Literal
 
 from tunesmith.records import JudgedAs, Judgement
 from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request, sampling
@@ -17,16 +17,21 @@ from tunesmith.score.metric import answer_text
 Order = Literal["base first", "tuned first"]
 ORDERS: tuple[Order, Order] = ("base first", "tuned first")
 
-SCHEMA = {
+LETTERS = ("A", "B", "TIE")
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         # the reason comes first, so that the verdict rests on it
         "reason": {"type": "string"},
-        "verdict": {"type": "string", "enum": ["A", "B", "TIE"]},
+        "verdict": {"type": "string", "enum": list(LETTERS)},
     },
     "required": ["reason", "verdict"],
     "additionalProperties": False,
 }
+
+
+BRIEF_SCHEMA = SCHEMA | {"properties": {"verdict": SCHEMA["properties"]["verdict"]}, "required": ["verdict"]}
+"""Of a verdict without a reason."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class PairwiseJudge:
         vote_temperature: of those further votes. The first judgement is at temperature 0.
         max_tokens: of one reply.
         seed: sent with each request, `None` for none; vote v has seed + v, so that votes differ.
+        is_brief: the verdict alone is asked for, without a reason before it.
     """
 
     asker: Asker
@@ -50,6 +56,7 @@ class PairwiseJudge:
     vote_temperature: float = 0.7
     max_tokens: int = 512
     seed: int | None = 0
+    is_brief: bool = False
 
     @property
     def name(self) -> str:
@@ -108,6 +115,8 @@ class PairwiseJudge:
         }
         temperature = self.vote_temperature if vote else 0.0
         options = sampling(temperature, self.max_tokens, self.seed, vote)
+        if self.is_brief:
+            return Request(self.prompt.messages(texts), options, BRIEF_SCHEMA, LETTERS)
         return Request(self.prompt.messages(texts), options, SCHEMA)
 
     def _read(self, pair: Pair, order: Order, vote: int, reply: Reply) -> Judgement:

@@ -6,19 +6,20 @@ them the same interval and paired test as any other metric.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 from tunesmith.records import Grade, Prediction, Row, Score
 from tunesmith.score.judging.asking import Asker, LabelReader, Patience, Reply, Request, sampling
-from tunesmith.score.judging.pairs import need_references, shown_references
+from tunesmith.score.judging.pairs import need_references, row_attributes, shown_references
 from tunesmith.score.judging.prompts import JudgePrompt, Mode
 from tunesmith.score.judging.replies import read_correctness, read_grades
 from tunesmith.score.metric import Metric, answer_text, ratio, reference_texts
 
 CREDIT = {"correct": 1.0, "partly": 0.5, "wrong": 0.0}
-METRIC_PREFIX = "judge_"
+
+GradedMode = Literal["correctness", "rubric"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class PointwiseJudge:
         read_label: which labels a text means.
         max_tokens: of one reply.
         seed: sent with each request, `None` for none.
+        is_brief: mode `correctness` asks for the verdict alone, without a reason before it.
     """
 
     asker: Asker
@@ -40,6 +42,7 @@ class PointwiseJudge:
     read_label: LabelReader
     max_tokens: int = 512
     seed: int | None = 0
+    is_brief: bool = False
 
     @property
     def criteria(self) -> tuple[str, ...]:
@@ -58,9 +61,7 @@ class PointwiseJudge:
         if self.mode == "correctness":
             need_references(predictions, "the mode correctness")
         known = {row.id: row for row in rows}
-        replies = self.asker.ask(
-            self.request(one, known.get(one.id)) for one in predictions if _without_asking(one) is None
-        )
+        replies = self.asker.ask(self.requests(predictions, known))
         patience = Patience(self.asker.name)
         for prediction in predictions:
             row = known.get(prediction.id)
@@ -74,6 +75,12 @@ class PointwiseJudge:
                     yield self._grade(prediction, row, criterion, *settled)
         patience.check()
 
+    def requests(self, predictions: Iterable[Prediction], rows: Mapping[str, Row]) -> Iterator[Request]:
+        """What the judge is sent, for each answer that it has to be asked about."""
+        for one in predictions:
+            if _without_asking(one) is None:
+                yield self.request(one, rows.get(one.id))
+
     def request(self, prediction: Prediction, row: Row | None) -> Request:
         bare = row is not None and bool(row.instruction)
         texts = {
@@ -83,7 +90,8 @@ class PointwiseJudge:
             "answer": answer_text(prediction),
         }
         options = sampling(0.0, self.max_tokens, self.seed)
-        return Request(self.prompt.messages(texts), options, self._schema())
+        menu = tuple(CREDIT) if self.is_brief else ()
+        return Request(self.prompt.messages(texts), options, self._schema(), menu)
 
     def _schema(self) -> dict[str, Any]:
         fields: dict[str, Any] = (
@@ -91,10 +99,11 @@ class PointwiseJudge:
             if self.mode == "correctness"
             else {name: {"type": "number", "enum": [0, 0.5, 1]} for name in self.criteria}
         )
+        first = {} if self.is_brief else {"reason": {"type": "string"}}
         return {
             "type": "object",
-            "properties": {"reason": {"type": "string"}} | fields,
-            "required": ["reason", *fields],
+            "properties": first | fields,
+            "required": [*first, *fields],
             "additionalProperties": False,
         }
 
@@ -123,6 +132,7 @@ class PointwiseJudge:
             id=prediction.id,
             source_id=prediction.source_id,
             system=prediction.system,
+            mode=cast(GradedMode, self.mode),
             criterion=criterion,
             value=value,
             status=status,
@@ -131,18 +141,18 @@ class PointwiseJudge:
             judge=self.asker.name,
             prompt_hash=self.prompt.hash,
             length=len(answer_text(prediction)),
-            attributes={} if row is None else {"kind": row.kind, **row.attributes},
+            attributes={} if row is None else row_attributes(row),
         )
 
 
 def grade_scores(grades: Iterable[Grade]) -> Iterator[Score]:
-    """Grades as scores, one metric `judge_CRITERION` for each criterion. No grade is `not scored`, never 0."""
+    """Grades as scores, one metric for each mode and criterion. No grade is `not scored`, never 0."""
     for grade in grades:
         yield Score(
             id=grade.id,
             source_id=grade.source_id,
             system=grade.system,
-            metric=METRIC_PREFIX + grade.criterion,
+            metric=grade_name(grade.mode, grade.criterion),
             stats=None if grade.value is None else (grade.value, 1.0),
             value=grade.value,
             status=grade.status if grade.status in ("ok", "empty") else "not scored",
@@ -150,30 +160,44 @@ def grade_scores(grades: Iterable[Grade]) -> Iterator[Score]:
         )
 
 
-def grade_metrics(criteria: Sequence[str]) -> list[Metric]:
-    """The metrics that `grade_scores` gives scores of, for `compare`: means of grades from 0 to 1."""
+def grade_name(mode: Mode, criterion: str) -> str:
+    """The metric that a grade belongs to: `judge_correctness` against the reference, `rubric_CRITERION` else."""
+    return f"judge_{criterion}" if mode == "correctness" else f"rubric_{criterion}"
+
+
+def is_grade(metric: str) -> bool:
+    """Whether a metric's name is one that grades have."""
+    return metric.startswith(("judge_", "rubric_"))
+
+
+def grade_metrics(criteria: Iterable[tuple[Mode, str]]) -> list[Metric]:
+    """The metrics that `grade_scores` gives scores of, for `compare`: means of grades from 0 to 1.
+
+    Args:
+        criteria: (mode, criterion), as `JudgeOptions.graded_criteria` has them.
+    """
 
     def graded_already(predictions: Sequence[Prediction]) -> list[tuple[float, ...] | None]:
         raise TypeError("grades come from a judge; there is nothing to compute from the predictions")
 
     return [
         Metric(
-            name=METRIC_PREFIX + criterion,
+            name=grade_name(mode, criterion),
             higher_is_better=True,
             signature="judge|agg:mean",
             stats=graded_already,
             aggregate=ratio,
             bounds=(0.0, 1.0),
         )
-        for criterion in criteria
+        for mode, criterion in criteria
     ]
 
 
 def count_grades(grades: Iterable[Grade]) -> dict[str, dict[str, int]]:
-    """For each criterion how many grades have which status."""
+    """For each metric of grades how many grades have which status."""
     counts: dict[str, dict[str, int]] = {}
     for grade in grades:
-        of = counts.setdefault(grade.criterion, {})
+        of = counts.setdefault(grade_name(grade.mode, grade.criterion), {})
         of[grade.status] = of.get(grade.status, 0) + 1
     return counts
 

@@ -52,12 +52,16 @@ class JudgePrompt:
     criteria: Mapping[str, str]
     hash: str
     """Of the template and the criteria."""
+    is_brief: bool = False
+    """Whether the verdict alone is asked for, without a reason before it."""
 
     def messages(self, texts: Mapping[str, str | None]) -> tuple[dict[str, str], ...]:
         """System and user message. `texts` are the foreign ones by the names the template knows them by."""
         shown = {name: None if text is None else _defused(text) for name, text in texts.items()}
         code = fence_code(text for text in shown.values() if text is not None)
-        context = self.template.new_context({"fence": code, "criteria": self.criteria, "texts": shown})
+        context = self.template.new_context(
+            {"fence": code, "criteria": self.criteria, "texts": shown, "is_brief": self.is_brief}
+        )
         return tuple(
             {"role": block, "content": "".join(self.template.blocks[block](context)).strip()}
             for block in BLOCKS
@@ -75,14 +79,15 @@ def fence_code(texts: Iterable[str]) -> str:
     raise AssertionError("unreachable: count() does not end")
 
 
-def open_prompt(mode: Mode, criteria: Mapping[str, str] | None = None) -> JudgePrompt:
-    """The built-in words of a mode; `criteria` in place of its own."""
+def open_prompt(
+    mode: Mode, criteria: Mapping[str, str] | None = None, *, is_brief: bool = False
+) -> JudgePrompt:
+    """The built-in words of a mode; `criteria` in place of its own; brief: without asking for a reason."""
     own = {"pairwise": PAIRWISE_CRITERIA, "rubric": RUBRIC_CRITERIA, "correctness": CORRECTNESS}[mode]
     template, source = _template(mode)
     chosen = dict(criteria or own)
-    return JudgePrompt(
-        template, chosen, content_id(source, *(part for item in chosen.items() for part in item), length=12)
-    )
+    words = [source, *(part for item in chosen.items() for part in item), *(["brief"] if is_brief else [])]
+    return JudgePrompt(template, chosen, content_id(*words, length=12), is_brief)
 
 
 def _defused(text: str) -> str:
