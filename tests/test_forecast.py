@@ -67,5 +67,23 @@ def test_training_time_grows_with_the_epochs(
     assert times[1] - 10 == pytest.approx(3 * (times[0] - 10))
 
 
+def test_generation_time_grows_with_what_is_decoded(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting of three beams beside the main one decodes as much as four beams; prompts go through once."""
+    monkeypatch.setattr("tunesmith.forecast.matrix_speed", lambda: 1e6)
+    monkeypatch.setattr("tunesmith.forecast.shutil.which", lambda name: None)
+    write_documents(tmp_path / "documents")
+    times = []
+    for override in ("num_beams=1", "num_beams=4", "settings={beams: {num_beams: 3}}"):
+        found = outlook(tmp_path, model, f"generate.{override}")
+        times.append(next(stage.seconds for stage in found.stages if stage.name == "generate"))
+    one, four, both = times
+    assert one is not None
+    assert four is not None
+    assert one < four < 4 * one
+    assert both == four
+
+
 def test_the_machine_multiplies_matrices() -> None:
     assert 1e8 < matrix_speed() < 1e15

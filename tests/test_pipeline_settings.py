@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_pipeline import PLAN, run, tiny_model, write_documents
+from tunesmith.errors import PlanError
 from tunesmith.records import Comparison, GenerationNote, Prediction, Score, Summary, setting_of
 from tunesmith.store import read_rows
 
@@ -84,6 +85,21 @@ def test_every_setting_is_scored_compared_and_shown(root: Path) -> None:
     written = (folder / "plan.yaml").read_text(encoding="utf-8")
     (root / "plan.yaml").write_text(written, encoding="utf-8")
     assert run(root).ran == [], "the resolved plan means the same"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("{warm: {temperature: 0.5}}", "settings.warm: temperature has no effect without do_sample: true"),
+        ("{same: {num_beams: 1}}", "settings.same decodes like the main keys"),
+        ("{many: {num_beam: 2}}", "generate.settings.many.num_beam: unknown key; did you mean num_beams?"),
+    ],
+)
+def test_mistakes_in_settings_are_told_before_anything_runs(root: Path, setting: str, message: str) -> None:
+    with pytest.raises(PlanError) as error:
+        run(root, f"generate.settings={setting}")
+    assert message in str(error.value)
+    assert not (root / "runs").exists()
 
 
 def test_a_plan_with_one_setting_has_no_such_section(root: Path) -> None:

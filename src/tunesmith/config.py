@@ -231,8 +231,9 @@ def fields_at(schema: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that may stand at `path` of a plan."""
     models = [schema]
     for part in path:
-        if isinstance(part, int):
-            continue
+        named = any(part in model.model_fields for model in models)
+        if isinstance(part, int) or not named:
+            continue  # a place in a list, or a name that the user gave
         models = [
             inner
             for model in models
@@ -245,6 +246,13 @@ def fields_at(schema: type[BaseModel], path: KeyPath) -> list[str]:
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, list, tuple, typing.Annotated):
+    elif typing.get_origin(annotation) in (
+        typing.Union,
+        types.UnionType,
+        list,
+        tuple,
+        dict,
+        typing.Annotated,
+    ):
         for argument in typing.get_args(annotation):
             yield from _models_in(argument)

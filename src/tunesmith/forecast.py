@@ -278,10 +278,13 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
         case "generate":
             if weights is None or sizes.prompt_tokens is None or sizes.test_rows is None:
                 return None
-            decoded = DECODE_FACTOR * sizes.test_rows * plan.generate.max_new_tokens
-            passes = len(plan.generate.systems) * plan.generate.num_beams
-            # The prompt goes through once to answer and once more to weigh the reference.
-            return 5 + passes * PROMPT_FLOPS * weights * (2 * sizes.prompt_tokens + decoded) / speed
+            decodings = plan.generate.decodings.values()
+            new_tokens = sum(one.num_beams * one.max_new_tokens for one in decodings)
+            decoded = DECODE_FACTOR * sizes.test_rows * new_tokens
+            systems = len(plan.generate.systems)
+            # The prompt goes through once to be answered, under however many settings, and once more to weigh the
+            # reference.
+            return 5 + systems * PROMPT_FLOPS * weights * (2 * sizes.prompt_tokens + decoded) / speed
         case "judge":
             return None if plan.judge is not None and plan.judge.judge != "builtin" else 5.0
         case "score":
