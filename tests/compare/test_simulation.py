@@ -129,3 +129,44 @@ def test_detectable_with_many_clusters_is_the_textbook_number() -> None:
     # 1.96 + 0.8416 standard errors (Cohen 1988)
     assert detectable_in_errors(100_000, 0.95) == pytest.approx(2.8016, abs=1e-3)
     assert detectable_in_errors(4, 0.95) > 3.5
+
+
+def one_giant(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    """One document with about as many items as all the others together."""
+    return numpy.concatenate([[10 * n_clusters], rng.integers(1, 25, size=n_clusters - 1)])
+
+
+def heavy_tailed(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    """Many documents with a handful of items, a few with hundreds (Pareto, exponent 1)."""
+    return numpy.minimum(500, numpy.ceil(2 * rng.pareto(1.0, size=n_clusters) + 1))
+
+
+def small_and_large(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    return rng.integers(1, 25, size=n_clusters).astype(float)
+
+
+def false_verdicts(sizes_of: object, n_clusters: int, effects: object) -> float:
+    """Share of verdicts out of nothing when documents differ by `effects` (mean 0, variance 1)."""
+    rng, wrong = numpy.random.default_rng(900 + n_clusters), 0
+    for run in range(RUNS):
+        sizes = sizes_of(rng, n_clusters).astype(int)  # type: ignore[operator]
+        clusters = numpy.repeat(numpy.arange(n_clusters), sizes)
+        noise = rng.normal(size=len(clusters)) * 0.25**0.5
+        values = effects(rng, n_clusters)[clusters] * 0.75**0.5 + noise  # type: ignore[operator]
+        made = quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
+        [found] = estimate([made], draws=DRAWS, seed=run)
+        p = p_value(found, draws=DRAWS)
+        wrong += p is not None and p < 0.05
+    return wrong / RUNS
+
+
+@pytest.mark.parametrize("sizes_of", [one_giant, heavy_tailed])
+@pytest.mark.parametrize("n_clusters", [5, 20])
+def test_documents_of_very_unequal_size_hold_the_level(sizes_of: object, n_clusters: int) -> None:
+    assert false_verdicts(sizes_of, n_clusters, lambda rng, n: rng.normal(size=n)) <= 0.07
+
+
+def test_strongly_skewed_documents_do_not_hold_the_level() -> None:
+    """A limit that the documentation tells: most documents a little worse, a few much better, and few documents."""
+    share = false_verdicts(small_and_large, 10, lambda rng, n: rng.exponential(size=n) - 1)
+    assert 0.07 < share < 0.15

@@ -7,9 +7,13 @@ files are opened where they are, and `lexnames`, which never changed since WordN
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,13 @@ FOLDERS = (
     "/usr/share/wordnet/dict",
     "/opt/homebrew/share/wordnet",
 )
-NEEDED = tuple(f"{kind}.{part}" for kind in ("index", "data") for part in ("adj", "adv", "noun", "verb"))
+PARTS = ("adj", "adv", "noun", "verb")
+NEEDED = (
+    *(f"{kind}.{part}" for kind in ("index", "data") for part in PARTS),
+    *(f"{part}.exc" for part in PARTS),
+)
+KNOWN_SYNONYMS = ("car", "automobile")
+"""Two words that share a meaning in every WordNet: what a dictionary is tried with."""
 
 LEXICOGRAPHER_FILES: tuple[tuple[str, str], ...] = (
     ("adj", "all pert"),
@@ -58,9 +68,98 @@ class WordNet:
         return lru_cache(maxsize=2**17)(_open_reader(self.folder).synsets)
 
 
+def own_folder() -> Path:
+    """Where `prepare_wordnet` puts a dictionary: among the user's data, for machines where nothing can be installed."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "tunesmith" / "wordnet"
+
+
 def find_wordnet() -> Path | None:
-    """The first of the usual folders that holds WordNet's dictionary files."""
-    return next((Path(folder) for folder in FOLDERS if _has_files(Path(folder))), None)
+    """The first folder with WordNet's dictionary files: the user's own, or one of those that distributions use."""
+    return next((folder for folder in (own_folder(), *map(Path, FOLDERS)) if _has_files(folder)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class WordNetFound:
+    """What there is of WordNet on this machine."""
+
+    folder: Path | None
+    version: str | None
+    works: bool
+    """Whether METEOR will match synonyms with it."""
+    words: str
+    """What was found, and what to do where there is nothing or it does not work."""
+
+
+def examine_wordnet() -> WordNetFound:
+    """What METEOR will use on this machine, tried with two words that everybody calls synonyms.
+
+    It changes nothing. A dictionary takes about a second to open.
+    """
+    folder = find_wordnet()
+    if folder is None:
+        return WordNetFound(
+            None,
+            None,
+            False,
+            "no WordNet: METEOR matches equal words and stems only (syn:off). For synonyms: apt-get install "
+            "wordnet-base, or unpack a WordNet 3 anywhere and have it prepared",
+        )
+    try:
+        wordnet = _wordnet(folder)
+        first, second = (set(wordnet.synsets(word)) for word in KNOWN_SYNONYMS)
+    except Exception as error:  # NLTK's reader fails on a damaged file with whatever it stumbles over
+        return WordNetFound(
+            folder, None, False, f"the WordNet in {folder} cannot be read ({error}): install it again"
+        )
+    if not first & second:
+        pair = " and ".join(KNOWN_SYNONYMS)
+        said = f"the WordNet in {folder} does not know that {pair} mean one thing: install it again"
+        return WordNetFound(folder, wordnet.version, False, said)
+    said = f"WordNet {wordnet.version} in {folder}: METEOR matches synonyms too (syn:nltk-stem)"
+    return WordNetFound(folder, wordnet.version, True, said)
+
+
+def prepare_wordnet(source: Path) -> WordNetFound:
+    """Copies a dictionary to where `auto` finds it, for machines where nothing can be installed, and tries it.
+
+    Args:
+        source: a folder that holds index.noun, data.noun and the others, or one that has such a folder somewhere below,
+            as an unpacked package has.
+
+    Raises:
+        MissingError: there is no WordNet in the folder.
+    """
+    found = next((folder for folder in _folders(source) if _has_files(folder)), None)
+    if found is None:
+        raise _not_wordnet(source)
+    own = own_folder()
+    if found.resolve() != own.resolve():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        # whole or not at all: half a dictionary would be found, and fail in the middle of a run
+        with tempfile.TemporaryDirectory(dir=own.parent) as place:
+            fresh, old = Path(place) / "fresh", Path(place) / "old"
+            fresh.mkdir()
+            for name in NEEDED:
+                shutil.copyfile(found / name, fresh / name)
+            if own.exists():
+                own.replace(old)
+            fresh.replace(own)
+        _wordnet.cache_clear()
+    return examine_wordnet()
+
+
+def _folders(source: Path) -> Iterator[Path]:
+    yield source
+    yield from sorted(path.parent for path in source.rglob("data.noun"))
+
+
+def _not_wordnet(folder: Path) -> MissingError:
+    return MissingError(
+        "there is no WordNet dictionary in this folder",
+        where=str(folder),
+        do="name the folder that holds index.noun and data.noun, or set score.wordnet to auto or off",
+    )
 
 
 def open_wordnet(place: str) -> WordNet | None:
@@ -75,11 +174,7 @@ def open_wordnet(place: str) -> WordNet | None:
     if folder is None:
         return None
     if not _has_files(folder):
-        raise MissingError(
-            "there is no WordNet dictionary in this folder",
-            where=str(folder),
-            do="name the folder that holds index.noun and data.noun, or set score.wordnet to auto or off",
-        )
+        raise _not_wordnet(folder)
     return _wordnet(folder)
 
 
