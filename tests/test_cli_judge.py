@@ -51,7 +51,9 @@ def test_builtin_judge_as_json(base: str, tuned: str, capsys: pytest.CaptureFixt
     assert (found["base"], found["tuned"], found["n"]) == ("base", "tuned", ITEMS)
     # closer to the reference in items 0 and 1, farther in 2, the same text in 3
     assert (found["wins"], found["losses"], found["ties"], found["unparsed"]) == (2, 1, 1, 0)
-    assert found["cost"] == {"requests": 0, "most_requests": 0, "prompt_characters": 0, "kept": 0}
+    cost = found["cost"]
+    assert isinstance(cost, dict)
+    assert not any(cost.values()), "nobody is asked, so nothing costs anything"
 
 
 def test_builtin_judge_for_people(base: str, tuned: str, capsys: pytest.CaptureFixture[str]) -> None:

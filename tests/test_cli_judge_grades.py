@@ -93,7 +93,54 @@ def test_correctness_of_two_files(
     ]
     assert "item 4 of tuned, judge_correctness, off menu: '[hm]'" in shown.out
     assert "8 requests" in shown.err
-    assert "8 of them are in the journal" in shown.err
+    assert "8 of them in the journal and free" in shown.err
+
+
+def test_the_price_is_said_before_and_nothing_is_paid_twice(
+    tmp_path: Path, journal: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = write(tmp_path / "one.jsonl", "right 0", "half 1", "no 2")
+    with StubServer(grades_words) as server:
+        arguments = ["judge", one, "--mode", "correctness", "--judge", server.url, *journal]
+        arguments.append("judge.judge.prices={input: 1000000, output: 2000000}")
+        first = run_json(capsys, *arguments)["cost"]
+        # a unit of money for each token of a prompt, two for each of a reply: 3 replies of 2 · 75 tokens
+        assert first["reply_tokens"] == 3 * 150
+        assert first["money"] == first["prompt_tokens"] + 2 * first["reply_tokens"]
+        assert main(["judge", one, "--mode", "correctness", "--judge", server.url, *journal]) == 0
+        capsys.readouterr()
+        again = run_json(capsys, *arguments)["cost"]
+        assert (again["kept"], again["money"], again["prompt_tokens"]) == (3, 0.0, 0)
+        spent = ["judge.judge.budget={requests: 3}", "judge.judge.max_tokens=64"]
+        assert main([*arguments, *spent]) == 1, (
+            "three requests are all there was; other replies are wanted now"
+        )
+        assert "budget" in capsys.readouterr().err
+        assert len(server.requests) == 3
+
+
+def test_a_brief_verdict_is_one_word_off_the_menu_of_the_schema(
+    tmp_path: Path, journal: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = write(tmp_path / "base.jsonl", "no 0", "half 1")
+    tuned = write(tmp_path / "tuned.jsonl", "right 0", "right 1")
+
+    def script(body: Body, before: int) -> Answer:
+        text = body["messages"][1]["content"]
+        first = text.split("[begin answer A ")[1].split("[end")[0]
+        return Answer("A" if "right" in first else '{"verdict": "B"}')
+
+    with StubServer(script) as server:
+        arguments = ["judge", base, tuned, "--judge", server.url, *journal, "judge.controls=0"]
+        found = run_json(capsys, *arguments, "judge.judge.verdict=brief")
+        schema = server.requests[0]["response_format"]["json_schema"]["schema"]
+        assert schema["required"] == ["verdict"]
+        assert schema["properties"]["verdict"]["enum"] == ["A", "B", "TIE"]
+        assert (
+            "Reply with one word and nothing else: A, B or TIE."
+            in server.requests[0]["messages"][0]["content"]
+        )
+    assert (found["wins"], found["unparsed"]) == (2, 0)
 
 
 def test_rubric_of_one_file_has_three_means(

@@ -10,6 +10,7 @@ import pytest
 from tests.score.judge_fakes import says
 from tests.synthesize.stub_server import Answer, Body, StubServer
 from tests.test_pipeline import NAMES, root, run, tiny_model
+from tunesmith.cli import main
 from tunesmith.compare.judged import judge_summary
 from tunesmith.config import parse_plan
 from tunesmith.errors import InputError, PlanError, TunesmithError
@@ -102,6 +103,29 @@ def test_grades_are_metrics_of_the_run(root: Path) -> None:
     markdown = (folder / "report/report.md").read_text(encoding="utf-8")
     assert "### Judge" in markdown
     assert "Correctness, by the judge" in markdown
+
+
+def test_check_tells_what_the_judge_costs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with StubServer(lambda body, before: Answer(says("TIE"))) as server:
+        keys = [
+            f"judge.judge.url={server.url}",
+            "judge.judge.model=stub",
+            "judge.judge.prices={input: 1, output: 2}",
+            "judge.controls=0",
+        ]
+        check = ["check", str(root / "plan.yaml"), *keys]
+        assert main(check) == 0
+        assert "The judge is asked at most" in capsys.readouterr().out
+        run(root, until="score")
+        assert main([*check, "--json"]) == 0
+        before = " ".join(json.loads(capsys.readouterr().out)["remarks"])
+        run(root, *keys, until="judge")
+        n_sent = len(server.requests)
+        assert f"The judge: {n_sent:,} requests; about" in before
+        assert "of replies are left to pay: about 0.0" in before
+        assert main([*check, "judge.judge.timeout_s=60", "--json"]) == 0
+        after = " ".join(json.loads(capsys.readouterr().out)["remarks"])
+        assert f"{n_sent:,} requests, {n_sent:,} of them in the journal and free" in after
 
 
 def test_people_in_a_plan(root: Path) -> None:

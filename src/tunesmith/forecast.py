@@ -13,10 +13,12 @@ import math
 import shutil
 import struct
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.judging.cost import cost_remarks, judging_cost
 from tunesmith.models.load import BUILTIN, model_folder, weight_files
 from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
@@ -24,6 +26,8 @@ from tunesmith.prepare.stage import DataFacts, Ids, find_data, read_data
 from tunesmith.read.files import find_files
 from tunesmith.read.stage import chunk_documents, read_documents
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
+from tunesmith.steps.base import Context
+from tunesmith.steps.results import judge_material
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.estimate import Estimate
 from tunesmith.synthesize.stage import estimate_requests
@@ -77,12 +81,14 @@ class Sizes:
     prompt_tokens: int | None
     teacher: Estimate | None = None
     """What a model teacher has to be asked; `None` for others, and where it is asked nothing."""
+    judge: Mapping[str, Any] | None = None
+    """What `judging_cost` says of a judge; `None` before there are answers, and where nobody is asked."""
 
 
 def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
     """Look at the plan without running it. What would stop the run at once stops this too, with the same message."""
     stages = list(survey(plan, root, run))
-    sizes = measure(plan, root, run, stages)
+    sizes = replace(measure(plan, root, run, stages), judge=_judging(plan, root, run, stages))
     weights = count_weights(plan.train.base)
     speed = matrix_speed()
     lines = tuple(
@@ -95,6 +101,16 @@ def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
         for stage in stages
     )
     return Outlook(lines, tuple(_remarks(plan, sizes, weights, lines)))
+
+
+def _judging(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> dict[str, Any] | None:
+    """What the judge costs, exactly, once the answers are there."""
+    standing = {stage.name: stage.standing for stage in stages}
+    if plan.judge is None or plan.judge.endpoint is None:
+        return None
+    if standing["generate"] != "cached" or standing["judge"] in ("cached", "waits"):
+        return None
+    return judging_cost(judge_material(Context(plan, root, run)), plan.judge, run.folder / "judge.sqlite")
 
 
 def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
@@ -327,6 +343,7 @@ def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOu
             f"{plan.train.base} is not on this disk: it is fetched from the hub when the run starts."
         )
     remarks += _teacher_remarks(plan, sizes.teacher)
+    remarks += _judge_remarks(plan, sizes, lines)
     waiting = [line.name for line in lines if line.standing == "waits"]
     if waiting:
         remarks.append(
@@ -334,6 +351,26 @@ def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOu
             " there are rough."
         )
     return remarks
+
+
+def _judge_remarks(plan: Plan, sizes: Sizes, lines: tuple[StageOutlook, ...]) -> list[str]:
+    """The judge's cost: counted from the answers, or before there are any from the number of test rows."""
+    if plan.judge is None or plan.judge.endpoint is None:
+        return []
+    if sizes.judge is not None:
+        return list(cost_remarks(sizes.judge, plan.judge))
+    waits = any(line.name == "judge" and line.standing != "cached" for line in lines)
+    if not waits or sizes.test_rows is None:
+        return []
+    graded = len(plan.judge.graded_modes) * len(plan.generate.systems) * sizes.test_rows
+    # an answer against itself is the same request in both orders, one against a corrupted copy is not
+    controls = 3 * min(plan.judge.controls, sizes.test_rows)
+    pairwise = 2 * sizes.test_rows + controls if plan.judge.is_pairwise else 0
+    return [
+        f"The judge is asked at most {graded + pairwise:,} times"
+        + (", and again where its verdict changes with the order" if plan.judge.votes > 1 else "")
+        + "; tokens and money are counted when the answers are there."
+    ]
 
 
 def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tunesmith.display.console import number, plain_console, with_interval
+from tunesmith.judging.cost import cost_words
 
 SHOWN_CHARACTERS = 200
 """Of a judge's reply that could not be read."""
@@ -18,20 +19,9 @@ SHOWN_REPLIES = 20
 def show_cost(cost: dict[str, Any], judge: str) -> None:
     """What a judge will be asked, on standard error before it is; nothing where nobody is asked."""
     if cost["requests"]:
-        most = cost["most_requests"]
-        further = f", at most {most:,} with further votes" if most > cost["requests"] else ""
         Console(stderr=True, highlight=False).print(
-            f"Asking {judge}: {cost['requests']:,} requests{further}, {cost['prompt_characters']:,} characters;"
-            f" {_kept_words(cost)}",
-            soft_wrap=True,
-            markup=False,
+            f"Asking {judge}: {cost_words(cost)}", soft_wrap=True, markup=False
         )
-
-
-def _kept_words(cost: Mapping[str, Any]) -> str:
-    if not cost["kept"]:
-        return "replies in the journal are not asked for again"
-    return f"{cost['kept']:,} of them are in the journal and are not asked for again"
 
 
 def show_judged(found: dict[str, Any]) -> None:

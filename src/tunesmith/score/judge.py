@@ -228,7 +228,7 @@ def _criteria(options: JudgeOptions, mode: Mode) -> dict[str, str] | None:
 def _is_brief(options: JudgeOptions) -> bool:
     """Whether the verdict alone is asked for: always of a local model, which writes nothing."""
     endpoint = options.endpoint
-    return endpoint is None or endpoint.verdict == "first_token"
+    return endpoint is None or endpoint.verdict == "brief"
 
 
 def _sampling(options: JudgeOptions) -> dict[str, Any]:
@@ -239,5 +239,5 @@ def _sampling(options: JudgeOptions) -> dict[str, Any]:
     return {
         "max_tokens": endpoint.max_tokens,
         "seed": endpoint.seed,
-        "is_brief": endpoint.verdict == "first_token",
+        "is_brief": endpoint.verdict == "brief",
     }

@@ -247,7 +247,7 @@ class _Loop:
 
     def __enter__(self) -> _Loop:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="teacher", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asking", daemon=True)
         self._thread.start()
         return self
 

@@ -243,7 +243,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _unusable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"the journal of the teacher's replies cannot be used: {error}",
+        f"the journal of the model's replies cannot be used: {error}",
         where=str(path),
         do="move the file away to start anew (replies in it are then asked for again), or free the disk",
     )

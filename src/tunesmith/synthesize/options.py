@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tunesmith import plugins
+from tunesmith.endpoints import address_of, base_address
 from tunesmith.options import Options
 from tunesmith.spending import Budget, Prices, check_budget
 from tunesmith.synthesize.checks import CHECKS
 
 BUILTIN = "builtin"
-OLLAMA = "http://127.0.0.1:11434/v1"
 CheckName = str
 WrittenKind = Literal["question_answer", "summary"]
 
@@ -70,9 +70,7 @@ class TeacherOptions(Options):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is not an http:// or https:// address")
-        return url.rstrip("/").removesuffix("/chat/completions")
+        return base_address(url)
 
 
 class AddedTeacher(Options):
@@ -127,9 +125,7 @@ class SynthesizeOptions(Options):
         if isinstance(teacher, TeacherOptions):
             return teacher
         name = teacher if isinstance(teacher, str) else teacher.name
-        if isinstance(teacher, str) and (
-            name == BUILTIN or name.startswith(("ollama/", "http://", "https://"))
-        ):
+        if isinstance(teacher, str) and (name == BUILTIN or address_of(name) is not None):
             return teacher
         added = plugins.names("teacher", {})
         if name not in added:
@@ -154,9 +150,8 @@ class SynthesizeOptions(Options):
             return self.teacher
         if not isinstance(self.teacher, str):
             return None
-        if self.teacher.startswith("ollama/"):
-            return TeacherOptions(url=OLLAMA, model=self.teacher.removeprefix("ollama/"))
-        return TeacherOptions(url=self.teacher) if self.teacher.startswith(("http://", "https://")) else None
+        address = address_of(self.teacher)
+        return None if address is None else TeacherOptions.model_validate(address)
 
     @property
     def added(self) -> AddedTeacher | None:

@@ -28,7 +28,7 @@ class Request:
     schema: dict[str, Any]
     """JSON schema of the reply, for servers and models that can be held to one."""
     menu: tuple[str, ...] = ()
-    """The verdicts, where the first token of the reply is to be one of them; empty where a reason comes first."""
+    """The verdicts, where the reply is to be one of them and nothing else; empty where more is asked for."""
     key: str = field(init=False)
     """Names the request by its content, so that a journal finds its reply again."""
 

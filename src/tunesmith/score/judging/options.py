@@ -30,10 +30,10 @@ class JudgeEndpoint(Options):
         default=None,
         description="Name of the environment variable that holds the key; the key is never written.",
     )
-    verdict: Literal["reasoned", "first_token"] = Field(
+    verdict: Literal["reasoned", "brief"] = Field(
         default="reasoned",
-        description="`reasoned`: a comparison, then the verdict; `first_token`: the verdict alone, by the "
-        "probabilities of its first token where the server tells them (cheaper; rubric: the grades alone).",
+        description="`reasoned`: a comparison, then the verdict; `brief`: the verdict alone, in one word (rubric: the "
+        "grades alone), which is much cheaper and tells no reason.",
     )
     max_tokens: int = Field(
         default=512,
