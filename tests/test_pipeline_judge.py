@@ -122,7 +122,7 @@ def test_check_tells_what_the_judge_costs(root: Path, capsys: pytest.CaptureFixt
         run(root, *keys, until="judge")
         n_sent = len(server.requests)
         assert f"The judge: {n_sent:,} requests; about" in before
-        assert "of replies are left to pay: about 0.0" in before
+        assert "of replies left to pay: about 0.0" in before
         assert main([*check, "judge.judge.timeout_s=60", "--json"]) == 0
         after = " ".join(json.loads(capsys.readouterr().out)["remarks"])
         assert f"{n_sent:,} requests, {n_sent:,} of them in the journal and free" in after

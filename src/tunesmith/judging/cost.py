@@ -53,14 +53,14 @@ def judging_cost(material: Material, options: JudgeOptions, journal: Path) -> di
 
 
 def cost_words(cost: Mapping[str, Any]) -> str:
-    """`40 requests, 10 of them in the journal and free; about 9,000 tokens of prompts and 4,500 of replies: about 0.12`."""
+    """`40 requests, 10 of them in the journal and free; about 9,000 tokens of prompts …: about 0.12, at most 0.3`."""
     kept = f", {cost['kept']:,} of them in the journal and free" if cost["kept"] else ""
     most = cost["most_requests"]
     further = f", at most {most:,} with further votes" if most > cost["requests"] else ""
     said = f"{cost['requests']:,} requests{further}{kept}"
     if not cost["prompt_tokens"]:
         return said
-    said += f"; about {cost['prompt_tokens']:,} tokens of prompts and {cost['reply_tokens']:,} of replies are left to pay"
+    said += f"; about {cost['prompt_tokens']:,} tokens of prompts and {cost['reply_tokens']:,} of replies left to pay"
     if cost["money"] is None:
         return said
     return f"{said}: about {cost['money']:.2f}, at most {cost['most_money']:.2f} without further votes"
