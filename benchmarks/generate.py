@@ -60,15 +60,15 @@ class Bench:
         import torch
 
         from tunesmith.generate.decode import generation_config
-        from tunesmith.generate.prefill import left_padded
+        from tunesmith.generate.prefill import side_by_side
 
         for batch in self.batches:
-            ids, mask = left_padded(batch)
+            ids, mask = side_by_side(batch)
             with torch.no_grad():
                 self.model.generate(
                     input_ids=ids,
                     attention_mask=mask,
-                    generation_config=generation_config(setting, self.task.stop_ids),
+                    generation_config=generation_config(setting, self.task.stop_ids, self.task.start),
                 )
 
 
