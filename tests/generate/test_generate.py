@@ -183,7 +183,7 @@ def test_draws_have_the_probabilities_of_the_model() -> None:
     """Gumbel noise against the softmax: chi-square with 4 degrees of freedom stays under its 99.9 % point, 18.47."""
     import torch
 
-    from tunesmith.generate.decode import RowSampler
+    from tunesmith.tasks.sampling import RowSampler
 
     scores: Any = torch.tensor([[2.0, 1.0, 0.0, -1.0, 0.5, float("-inf")]])
     sampler = RowSampler([1234])

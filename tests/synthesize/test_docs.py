@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tunesmith.models.load import ComputeOptions
 from tunesmith.synthesize.checks import CHECKS
-from tunesmith.synthesize.options import SynthesizeOptions, TeacherOptions
+from tunesmith.synthesize.options import LocalTeacher, SynthesizeOptions, TeacherOptions
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "synthesize.md").read_text(encoding="utf-8")
 
@@ -36,6 +37,12 @@ def test_options_are_on_the_page(options: Any) -> None:
             continue
         assert page[name] == shown(info.default), name
     assert all(info.description for info in options.model_fields.values())
+
+
+def test_options_of_a_local_model_are_on_the_page() -> None:
+    page = rows()
+    for name in set(LocalTeacher.model_fields) - set(ComputeOptions.model_fields) - {"local"}:
+        assert page[f"local.{name}"] == shown(LocalTeacher.model_fields[name].default), name
 
 
 def test_checks_are_on_the_page_in_their_order() -> None:

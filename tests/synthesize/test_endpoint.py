@@ -186,7 +186,7 @@ def test_poisoned_row_costs_one_request_and_one_row_for_good(tmp_path: Path) -> 
         assert len(server.requests) == 10
     bad = records[5]
     assert isinstance(bad, Refused)
-    assert bad.reason == "the server turned the request down: HTTP 400: too long for this model"
+    assert bad.reason == "the request was turned down: HTTP 400: too long for this model"
 
 
 def test_server_without_schemas_is_asked_in_the_next_form_once(tmp_path: Path) -> None:

@@ -13,17 +13,11 @@ from typing import Any
 import torch
 
 from tunesmith.errors import TunesmithError
+from tunesmith.tasks.sampling import gumbel
 
 _METHOD = "_get_top_k_continuations"
 """Where transformers' beam search picks continuations. It is not part of its public interface, so its absence is told;
 pyproject.toml bounds the version."""
-
-
-def gumbel(generators: Sequence[torch.Generator], width: int) -> torch.Tensor:
-    """Gumbel noise (rows, width), each row from its own generator."""
-    noise = torch.stack([torch.empty(width).exponential_(generator=generator) for generator in generators])
-    # -ln of an Exp(1) variable is a Gumbel variable.
-    return -noise.clamp_min(1e-30).log()
 
 
 @contextmanager

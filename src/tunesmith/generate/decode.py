@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from transformers import (
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
-from tunesmith.generate.beams import gumbel, rows_draw_alone
+from tunesmith.generate.beams import rows_draw_alone
 from tunesmith.generate.options import Decoding
 from tunesmith.generate.prefill import Prefill
 from tunesmith.tasks.base import Batch, Rendered, Task
+from tunesmith.tasks.sampling import RowSampler, generators
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +64,6 @@ def generation_config(
         use_cache=True,
         **(start or {}),
     )
-
-
-class RowSampler(LogitsProcessor):
-    """Sampling as greedy search: each row adds Gumbel noise of its own to its logits.
-
-    The largest of `log p + Gumbel noise` is a draw from p (Gumbel 1954; Maddison et al. 2014, "A* Sampling"). The noise
-    comes from a generator seeded by the row and the settings, so that a row's answer does not hang on its neighbours
-    in the batch, nor on what was sampled before it.
-    """
-
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = generators(seeds)
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
-        return scores.float() + gumbel(self.generators, scores.shape[-1]).to(scores.device)
-
-
-def generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def prefill(model: Any, task: Task, prompts: Sequence[Rendered]) -> Prefill:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from tunesmith.errors import InputError
+from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.prepare.stage import (
     DataFacts,
     DataOptions,
@@ -81,7 +82,10 @@ def _documents_with_notes(context: Context) -> Iterable[Document | Note]:
 def teacher_outside(context: Context) -> dict[str, str]:
     options = context.plan.synthesize
     assert options is not None, "without documents this step is left out"
-    return {f"file {path}": file_fingerprint(path) for path in options.files(context.root)}
+    files = {f"file {path}": file_fingerprint(path) for path in options.files(context.root)}
+    if options.local is None:
+        return files
+    return files | {"teacher model": weights_sha256(model_folder(options.local.local))}
 
 
 def _teacher_progress(teacher: Teacher, n_chunks: int, options: SynthesizeOptions) -> str | Told:

@@ -14,7 +14,7 @@ from tunesmith.synthesize.client import Unanswered
 from tunesmith.synthesize.engine import connected, read_key
 from tunesmith.synthesize.estimate import Estimate, estimate_items
 from tunesmith.synthesize.journal import Journal, Reply, Usage, models_in
-from tunesmith.synthesize.options import SynthesizeOptions, TeacherOptions
+from tunesmith.synthesize.options import LocalTeacher, SynthesizeOptions, TeacherOptions
 from tunesmith.synthesize.prompts import Prompt, open_prompt
 from tunesmith.synthesize.replies import SCHEMAS, Unreadable, Written, find_quote, read_reply
 from tunesmith.synthesize.request import Request, make_request
@@ -145,7 +145,7 @@ def read_item(item: Item, reply: Reply | Unanswered, model: str) -> Iterator[Exa
             yield _refused(item, "answered", f"no reply after {reply.tries} tries: {reply.reason}", None)
         return
     if reply.outcome == "rejected":
-        yield _refused(item, "answered", f"the server turned the request down: {reply.text}", None)
+        yield _refused(item, "answered", f"the request was turned down: {reply.text}", None)
         return
     if reply.finish_reason == "content_filter":
         yield _refused(item, "answered", "the server's content filter stopped the reply", reply.text or None)
@@ -204,6 +204,19 @@ def open_endpoint_teacher(options: TeacherOptions, journal: Path, prompt: Path |
         _manner_of(options),
         journal,
         lambda: connected(options, journal, key),
+        open_prompts(prompt),
+    )
+
+
+def open_local_teacher(options: LocalTeacher, journal: Path, prompt: Path | None) -> ModelTeacher:
+    """Raises `MissingError` when the prompt file is not there, `InputError` when the prompt is no good."""
+    from tunesmith.synthesize.local import open_local
+
+    return ModelTeacher(
+        options.model_name,
+        Manner(options.max_tokens, options.temperature, options.seed),
+        journal,
+        lambda: open_local(options, journal),
         open_prompts(prompt),
     )
 

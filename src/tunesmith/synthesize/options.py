@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tunesmith import plugins
 from tunesmith.endpoints import address_of, base_address
+from tunesmith.models.load import ComputeOptions
 from tunesmith.options import Options
 from tunesmith.spending import Budget, Prices, check_budget
 from tunesmith.synthesize.checks import CHECKS
@@ -73,6 +74,37 @@ class TeacherOptions(Options):
         return base_address(url)
 
 
+class LocalTeacher(ComputeOptions):
+    """A causal model in this process."""
+
+    local: str = Field(description="builtin, a model folder, or a hub id")
+    max_tokens: int = Field(
+        1024, ge=16, description="longest reply in tokens; a reply cut there is never mended"
+    )
+    longer_once: bool = Field(
+        True,
+        description="whether a reply that was cut at max_tokens is written once more, with twice as many",
+    )
+    temperature: float = Field(
+        0.3, ge=0, le=2, description="sampling temperature; 0 takes the likeliest token each time"
+    )
+    seed: int = Field(0, ge=0, description="seed of the draws, for each request its own")
+    batch_size: int = Field(
+        8, ge=1, description="requests answered at once; halved when memory does not hold so many"
+    )
+
+    @property
+    def model_name(self) -> str:
+        """A folder by its last name, so that a model may be moved."""
+        return Path(self.local).name if Path(self.local).expanduser().exists() else self.local
+
+    @model_validator(mode="after")
+    def _seed_has_an_effect(self) -> LocalTeacher:
+        if self.temperature == 0 and self.seed != 0:
+            raise ValueError("seed has no effect at temperature: 0")
+        return self
+
+
 class AddedTeacher(Options):
     """A teacher that another package brings, under the entry point group `tunesmith.teacher`."""
 
@@ -85,6 +117,8 @@ class AddedTeacher(Options):
 def _kind_of_teacher(teacher: Any) -> str:
     if isinstance(teacher, AddedTeacher) or (isinstance(teacher, dict) and "name" in teacher):
         return "added"
+    if isinstance(teacher, LocalTeacher) or (isinstance(teacher, dict) and "local" in teacher):
+        return "local"
     return "server" if isinstance(teacher, TeacherOptions | dict) else "word"
 
 
@@ -93,12 +127,13 @@ class SynthesizeOptions(Options):
     teacher: Annotated[
         Annotated[str, Tag("word")]
         | Annotated[TeacherOptions, Tag("server")]
+        | Annotated[LocalTeacher, Tag("local")]
         | Annotated[AddedTeacher, Tag("added")],
         Discriminator(_kind_of_teacher),
     ] = Field(
         BUILTIN,
         description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, {url, model, "
-        "…}, or the name of a teacher from another package",
+        "…}, {local: MODEL, …}, or the name of a teacher from another package",
     )
     kinds: tuple[WrittenKind, ...] = Field(("question_answer",), description="what to write", min_length=1)
     per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
@@ -121,8 +156,10 @@ class SynthesizeOptions(Options):
 
     @field_validator("teacher", mode="after")
     @classmethod
-    def _is_known(cls, teacher: str | TeacherOptions | AddedTeacher) -> str | TeacherOptions | AddedTeacher:
-        if isinstance(teacher, TeacherOptions):
+    def _is_known(
+        cls, teacher: str | TeacherOptions | LocalTeacher | AddedTeacher
+    ) -> str | TeacherOptions | LocalTeacher | AddedTeacher:
+        if isinstance(teacher, TeacherOptions | LocalTeacher):
             return teacher
         name = teacher if isinstance(teacher, str) else teacher.name
         if isinstance(teacher, str) and (name == BUILTIN or address_of(name) is not None):
@@ -131,7 +168,8 @@ class SynthesizeOptions(Options):
         if name not in added:
             there = f", and the installed packages bring {', '.join(added)}" if added else ""
             raise ValueError(
-                f"{name!r} is no teacher: say builtin, ollama/NAME, a server's http address, or {{url, model}}{there}"
+                f"{name!r} is no teacher: say builtin, ollama/NAME, a server's http address, {{url, model}} or "
+                f"{{local: MODEL}}{there}"
             )
         return teacher
 
@@ -154,6 +192,11 @@ class SynthesizeOptions(Options):
         return None if address is None else TeacherOptions.model_validate(address)
 
     @property
+    def local(self) -> LocalTeacher | None:
+        """The model in this process, or `None`."""
+        return self.teacher if isinstance(self.teacher, LocalTeacher) else None
+
+    @property
     def added(self) -> AddedTeacher | None:
         """The teacher of another package, or `None`."""
         if isinstance(self.teacher, AddedTeacher):
@@ -167,6 +210,8 @@ class SynthesizeOptions(Options):
         endpoint, added = self.endpoint, self.added
         if endpoint is not None:
             return f"{endpoint.model or 'the served model'} at {endpoint.url}"
+        if self.local is not None:
+            return f"{self.local.model_name} in this process"
         return BUILTIN if added is None else added.name
 
     def files(self, root: Path) -> list[Path]:

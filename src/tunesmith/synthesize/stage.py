@@ -56,13 +56,18 @@ def open_teacher(options: SynthesizeOptions, journal: Path, root: Path = Path())
     if added is not None:
         teacher: Teacher = plugins.load("teacher", added.name, {})(added.settings, journal, root)
         return teacher
+    prompt = None if options.prompt is None else root / options.prompt
+    if options.local is not None:
+        from tunesmith.synthesize.endpoint import open_local_teacher
+
+        return open_local_teacher(options.local, journal, prompt)
     if endpoint is None:
         from tunesmith.synthesize.teachers import RuleTeacher
 
         return RuleTeacher()
     from tunesmith.synthesize.endpoint import open_endpoint_teacher
 
-    return open_endpoint_teacher(endpoint, journal, None if options.prompt is None else root / options.prompt)
+    return open_endpoint_teacher(endpoint, journal, prompt)
 
 
 def estimate_requests(
