@@ -17,7 +17,8 @@ MADE = {"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l, "rougeLsum": roug
 
 @pytest.mark.parametrize("stem", [True, False])
 def test_every_item_has_rouge_scores_value(stem: bool) -> None:
-    pairs = PAIRS if stem else SHORTER
+    pairs = PAIRS
+    assert len(pairs) >= 200
     oracle = RougeScorer(list(MADE), use_stemmer=stem)
     expected = [oracle.score(reference.strip(), answer.strip()) for answer, reference in pairs]
     several_lines = [i for i, (answer, _) in enumerate(pairs) if "\n" in answer.strip()]
