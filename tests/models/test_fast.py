@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.models import fast
+from tunesmith.errors import MissingError
+from tunesmith.models import fast, kernels
 from tunesmith.models.load import load_model, quiet
 
 
@@ -67,7 +68,7 @@ def test_the_patched_functions_are_really_used(tiny_base: Path, monkeypatch: pyt
 
     ids = torch.randint(6, 300, (1, 8))
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "addmm", broken)
+        patch.setattr(kernels, "adapted_linear", broken)
         with pytest.raises(RuntimeError, match="used"):
             model(input_ids=ids)
     monkeypatch.setattr("transformers.integrations.sdpa_attention.sdpa_attention_forward", broken)
@@ -88,3 +89,51 @@ def test_switched_off_adapters_stay_off(tiny_base: Path) -> None:
         assert not torch.allclose(model(input_ids=ids).logits, expected, atol=1e-3)
         with model.disable_adapter():
             torch.testing.assert_close(model(input_ids=ids).logits, expected)
+
+
+def test_row_attention_is_refused_where_rows_would_mix(tiny_base: Path) -> None:
+    """A model that does not hand the rows' bounds to its attention answers the question before training with no."""
+    model = load_model(str(tiny_base), dtype="float32", device="cpu")
+    assert fast.use_row_attention(model)
+    deaf = load_model(str(tiny_base), dtype="float32", device="cpu")
+    forward = deaf.forward
+
+    def without_bounds(*arguments: Any, **keywords: Any) -> Any:
+        return forward(
+            *arguments, **{name: keywords[name] for name in keywords if not name.startswith("cu_seq")}
+        )
+
+    deaf.forward = without_bounds  # type: ignore[method-assign]
+    assert not fast.use_row_attention(deaf)
+    assert deaf.config._attn_implementation == "sdpa"
+
+
+def test_what_needs_a_gpu_is_refused_without_one(tiny_base: Path) -> None:
+    model = load_model(str(tiny_base), dtype="float32", device="cpu")
+    with pytest.raises(MissingError, match="flash-attention needs a GPU"):
+        fast.choose_attention(model, "flash_attention_2")
+    with pytest.raises(MissingError, match="Liger"):
+        fast.use_liger(model, True)
+    assert not fast.use_liger(model, None)
+    fast.choose_attention(model, "auto")
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_losses_at_answers_are_those_of_all_logits(tiny_base: Path, scaled: bool) -> None:
+    """Also where a model changes its logits after the head, as Gemma and Cohere do."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    model = adapted(tiny_base)
+    base = model.get_base_model()
+    if scaled:
+        base.register_forward_hook(
+            lambda _module, _inputs, out: out.__setitem__("logits", out.logits * 0.5) or out
+        )
+    ids = torch.randint(6, 300, (3, 24), generator=torch.Generator().manual_seed(1))
+    learnt = torch.rand(3, 23, generator=torch.Generator().manual_seed(2)) < 0.4
+    targets = ids[:, 1:][learnt]
+    expected = cross_entropy(model(input_ids=ids).logits[:, :-1][learnt], targets, reduction="none")
+    found = fast.answer_losses(model, learnt, targets, input_ids=ids)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

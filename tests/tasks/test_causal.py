@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.tiny import make_rows, save_tiny_model
+from tunesmith.models.fast import logits_only_at
 from tunesmith.models.load import ComputeOptions
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Rendered
-from tunesmith.tasks.causal import PLAIN_TEMPLATE, CausalTask, logits_only_at
+from tunesmith.tasks.causal import PLAIN_TEMPLATE, CausalTask
 
 COMPUTE = ComputeOptions(dtype="float32", device="cpu")
 

@@ -250,18 +250,18 @@ def test_memory_that_runs_out_halves_the_batch(
 ) -> None:
     import torch
 
-    from tunesmith.tasks.causal import CausalTask
+    from tunesmith.train.layout import EndToEnd
 
-    losses = CausalTask.token_losses
+    losses = EndToEnd.losses
 
-    def small_device(self: CausalTask, model: Any, batch: Any) -> Any:
-        if len(batch.row_ids) > 2:
+    def small_device(self: EndToEnd, model: Any, inputs: Any) -> Any:
+        if len(inputs["row_ids"]) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return losses(self, model, batch)
+        return losses(self, model, inputs)
 
     rows = make_rows(16)
     train_adapter(rows, [], tmp_path / "roomy", options(optim="adafactor"))
-    monkeypatch.setattr(CausalTask, "token_losses", small_device)
+    monkeypatch.setattr(EndToEnd, "losses", small_device)
     log = train_adapter(rows, [], tmp_path / "small", options(optim="adafactor"))
     assert [note.partition(";")[0] for note in log.notes] == [
         "memory ran out with 8 rows at once",

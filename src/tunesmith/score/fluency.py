@@ -133,7 +133,7 @@ class TextModel:
         import torch
         from torch.nn.functional import cross_entropy
 
-        from tunesmith.tasks.causal import logits_only_at
+        from tunesmith.models.fast import logits_only_at
 
         shape = (len(batch), max(len(window.ids) for window in batch))
         ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from tunesmith.tasks.texts import control_tokens, fitting_ids, without_control_t
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -201,18 +199,15 @@ class CausalTask:
         return Batch(tuple(row.row_id for row in rows), ids, mask, labels)
 
     def token_losses(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        from torch.nn.functional import cross_entropy
+        from tunesmith.models import fast
 
         # Position t predicts token t + 1.
         wanted = batch.labels[:, 1:]
         learnt = wanted != IGNORED
-        with logits_only_at(model, learnt):
-            logits = model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-            ).logits
-        if logits.dim() == 3:  # the head could not be found
-            logits = logits[:, :-1][learnt]
-        return cross_entropy(logits.float(), wanted[learnt], reduction="none"), learnt.nonzero()[:, 0]
+        losses = fast.answer_losses(
+            model, learnt, wanted[learnt], input_ids=batch.input_ids, attention_mask=batch.attention_mask
+        )
+        return losses, learnt.nonzero()[:, 0]
 
     def measure(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
         return {"loss": mean_loss(self.token_losses, model, batches)}
@@ -233,30 +228,6 @@ class CausalTask:
 
     def card(self) -> dict[str, Any]:
         return {}
-
-
-@contextmanager
-def logits_only_at(model: Any, learnt: torch.Tensor, *, shifted: bool = True) -> Iterator[None]:
-    """Let the model's head see only the hidden states at `learnt`: its logits come out as (N, vocabulary).
-
-    `learnt` is (B, T-1) of the T hidden states, since the last one leads to nothing; (B, T) where not `shifted`.
-
-    A prompt is most of a row, and the head is the largest matrix of a small model. What a model does to its logits
-    after the head (scaling, soft-capping) works element by element and stays as it is.
-    """
-    head = model.get_output_embeddings()
-    if head is None:
-        yield
-        return
-
-    def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return ((inputs[0][:, :-1] if shifted else inputs[0])[learnt], *inputs[1:])
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _context_length(base: str, tokenizer: PreTrainedTokenizerBase, compute: ComputeOptions) -> int:

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
+from tunesmith.models.fast import logits_only_at
 from tunesmith.models.load import ComputeOptions, load_model, load_tokenizer, model_folder
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
-from tunesmith.tasks.causal import end_tokens, logits_only_at
+from tunesmith.tasks.causal import end_tokens
 from tunesmith.tasks.texts import control_tokens, fitting_ids, too_long, without_control_tokens
 
 if TYPE_CHECKING:

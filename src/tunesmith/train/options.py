@@ -76,6 +76,16 @@ class TrainOptions(ComputeOptions):
         description="classify: what a row of each label counts: balanced, or {label: weight}; empty for all alike.",
     )
     gradient_checkpointing: bool = Field(False, description="Save memory by computing activations twice.")
+    packing: bool | None = Field(
+        None,
+        description="Rows of a batch end to end without padding, each seeing only itself; empty for where that pays.",
+    )
+    attn_implementation: Literal["auto", "sdpa", "flash_attention_2", "eager"] = Field(
+        "auto", description="Who computes attention; auto takes flash-attention where it is installed."
+    )
+    use_liger_kernel: bool | None = Field(
+        None, description="Liger's kernels for norms, rotation and MLP on a GPU; empty for where installed."
+    )
     eval_steps: int | None = Field(
         None, ge=1, description="Steps between validations; empty for once per epoch."
     )

@@ -33,6 +33,9 @@ _HOW_ONLY = {
     "report_to",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
+    "packing",
+    "attn_implementation",
+    "use_liger_kernel",
 }
 """Options that change how a run is done but not what comes out, beyond rounding."""
 
@@ -238,6 +241,7 @@ def _fit(
     from tunesmith.models.load import quiet
     from tunesmith.train import adapters, measure
     from tunesmith.train.checkpoints import newest_complete
+    from tunesmith.train.layout import arrange
     from tunesmith.train.trainer import BEST, AnswerTrainer, best_step, is_exhausted, loss_curve
 
     options, folder = job.options, job.folder
@@ -253,8 +257,9 @@ def _fit(
     set_seed(options.seed)
     model = adapters.put_adapter(base, options, task.adapter_type)
     fast.speed_up_adapters(model)
-    written_out = fast.speed_up_attention(base)
+    attention = base.config._attn_implementation
     try:
+        layout = arrange(base, task, options)
         trainable, total = adapters.count_parameters(model)
         measure.check_disk(folder, trainable)
         total_steps = options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
@@ -262,6 +267,7 @@ def _fit(
             trainer = AnswerTrainer(
                 model,
                 task,
+                layout,
                 data.train,
                 data.validation,
                 plan,
@@ -313,8 +319,7 @@ def _fit(
             notes=notes,
         )
     finally:
-        if written_out:
-            base.set_attn_implementation("sdpa")
+        base.set_attn_implementation(attention)
         if options.method != "full":
             adapters.take_adapter_off(model)
     shutil.rmtree(checkpoints)

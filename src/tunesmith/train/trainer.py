@@ -23,10 +23,11 @@ from transformers import (
 )
 
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks.base import Batch, Rendered, Task
+from tunesmith.tasks.base import Rendered, Task
 from tunesmith.train.adapters import save_trained
 from tunesmith.train.batches import BatchPlan, EpochSampler
 from tunesmith.train.checkpoints import mark_complete
+from tunesmith.train.layout import Layout
 from tunesmith.train.options import Progress, TrainOptions
 
 BEST = "best"
@@ -38,6 +39,7 @@ class AnswerTrainer(Trainer):
 
     Args:
         model: base with adapter, or a whole model.
+        layout: how rows of a batch lie before the model.
         rows: rendered rows; `plan` gives their order.
         validation: rendered rows for the validation loss; may be empty.
         total_steps: where the learning-rate schedule ends.
@@ -51,6 +53,7 @@ class AnswerTrainer(Trainer):
         self,
         model: Any,
         task: Task,
+        layout: Layout,
         rows: Sequence[Rendered],
         validation: Sequence[Rendered],
         plan: BatchPlan,
@@ -63,6 +66,7 @@ class AnswerTrainer(Trainer):
         progress: Progress,
     ) -> None:
         self.task = task
+        self.layout = layout
         self.rows = rows
         self.validation = validation
         self.sampler = EpochSampler(plan)
@@ -95,29 +99,17 @@ class AnswerTrainer(Trainer):
         return time.monotonic() - self.started
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.rows, batch_sampler=self.sampler, collate_fn=self._collate)  # type: ignore[arg-type]
-
-    def _collate(self, rows: Sequence[Rendered]) -> dict[str, Any]:
-        batch = self.task.collate(rows)
-        return {
-            "input_ids": batch.input_ids,
-            "attention_mask": batch.attention_mask,
-            "labels": batch.labels,
-            # transformers counts these to weigh the batches of a step
-            "shift_labels": batch.labels if self.task.answer_apart else batch.labels[:, 1:],
-            "row_ids": batch.row_ids,
-        }
+        return DataLoader(self.rows, batch_sampler=self.sampler, collate_fn=self.layout.collate)  # type: ignore[arg-type]
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        batch = Batch(inputs["row_ids"], inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
-        losses, _ = self.task.token_losses(model, batch)
+        losses, _rows = self.layout.losses(model, inputs)
         total = losses.sum()
         if not torch.isfinite(total):
             raise TunesmithError(
                 f"the loss is not a number at step {self.state.global_step + 1}",
-                where=f"rows {', '.join(batch.row_ids)}",
+                where=f"rows {', '.join(inputs['row_ids'])}",
                 do="Lower learning_rate, or look at these rows.",
             )
         # Divided by the labels of the whole step, so that 8 x 1 and 1 x 8 give the same gradient.
