@@ -373,8 +373,8 @@ def answer_losses(model: Any, learnt: torch.Tensor, targets: torch.Tensor, **inp
 
     head: Any = model.get_output_embeddings()
     plain = (
-        type(head) is torch.nn.Linear
-        and head.bias is None
+        getattr(head, "bias", None) is None
+        and type(head) is torch.nn.Linear
         and "forward" not in vars(head)
         and not (head._forward_hooks or head._forward_pre_hooks)
         and _head_is_last(model, head)
