@@ -8,11 +8,14 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.synthesize.stub_server import Answer, Body, StubServer, one_pair, pairs, passage_of
 from tests.synthesize.test_endpoint import SOURCE, run, tanks
@@ -384,3 +387,58 @@ def test_two_streams_share_a_connection(tmp_path: Path) -> None:
             numbers = [asked.number for asked, _ in seconds]
         assert numbers == list(range(50))
         assert len(server.requests) == 100
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put", "put", "commit", "reopen"]),
+            st.integers(0, 4),
+            st.text(st.characters(), max_size=40),  # half surrogate pairs and zero bytes too
+        ),
+        max_size=20,
+    )
+)
+def test_journal_gives_back_whatever_it_was_given(steps: list[tuple[str, int, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "j.sqlite"
+        journal = Journal(path)
+        kept: dict[str, Reply] = {}
+        n_put = 0
+        for step, number, text in steps:
+            request = make_request("u", {"model": "m", "messages": str(number), "max_tokens": 9}, None)
+            if step == "put":
+                n_put += 1
+                kept[request.key] = Reply("answered", text, "stop", number, None)
+                journal.count_attempt(request.key, "200", 0.5, kept[request.key], 0.25)
+                journal.put(request, "m", "u", kept[request.key])
+            elif step == "commit":
+                journal.commit()
+            else:
+                journal.close()
+                journal = Journal(path)
+            assert all(journal.get(key) == reply for key, reply in kept.items())
+        usage = journal.usage()
+        journal.close()
+        assert (usage.requests, usage.money) == (n_put, 0.25 * n_put)
+
+
+def test_a_run_that_has_to_stop_is_never_waited_for() -> None:
+    """News that come before the waiting begins are not missed."""
+    stream = engine._Stream(most_ahead=8, low=4)
+    request = make_request("u", {"max_tokens": 9}, None)
+
+    class Item:
+        pass
+
+    item = Item()
+    item.request = request  # type: ignore[attr-defined]
+    stream.add(item, client.Job(request, stream.on_done))
+
+    class Stopped:
+        fatal = TunesmithError("stop")
+
+    stream.news.set()
+    stream.wait(Stopped(), can_draw=False)  # type: ignore[arg-type]
+    assert stream.n_open == 1

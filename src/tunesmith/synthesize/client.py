@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunesmith.errors import MissingError, TunesmithError
+from tunesmith.errors import TunesmithError
 from tunesmith.synthesize.budget import Ledger
 from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.request import Request, longer
+from tunesmith.synthesize.troubles import broken_down, stop_for, unreachable
 from tunesmith.synthesize.wire import (
     decoded,
     is_filtered,
@@ -234,7 +235,7 @@ class Client:
                 self._accepted.add(asked)
             self._keep(job, reply)
         elif status in _STOPS:
-            self._give_up(self._stop(status, decoded(data)))
+            self._give_up(stop_for(self.options, self.option, self.model, status, decoded(data)))
         elif status in _REJECTS:
             self._queue.appendleft(job)  # in another format
         else:
@@ -279,9 +280,9 @@ class Client:
             self._n_failed_in_a_row += job.tries >= self.options.tries
             self._finish(job, Unanswered(trouble, job.tries))
             if self._n_answered == 0:
-                self._give_up(self.unreachable(trouble))
+                self._give_up(unreachable(self.options, self.option, trouble))
             elif self._n_failed_in_a_row >= self.options.give_up_after:
-                self._give_up(self._broken(trouble))
+                self._give_up(broken_down(self.options, self._n_failed_in_a_row, trouble))
             return
         wait = retry_after if retry_after is not None else _jittered(job.tries)
         self._delayed[job] = asyncio.get_running_loop().call_later(wait, self._again, job)
@@ -359,59 +360,15 @@ class Client:
                 self._session = self._open()
             async with self._session.get(f"{self.options.url}/models") as response:
                 if response.status in _STOPS - {404}:
-                    raise self._stop(response.status, await response.text())
+                    raise stop_for(
+                        self.options, self.option, self.model, response.status, await response.text()
+                    )
                 listed = await response.json(content_type=None)
             return [str(entry["id"]) for entry in listed["data"]]
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self.unreachable(f"{type(error).__name__}: {error}") from error
+            raise unreachable(self.options, self.option, f"{type(error).__name__}: {error}") from error
         except (ValueError, KeyError, TypeError):
             return []
-
-    # Messages
-
-    def spent(self) -> TunesmithError:
-        return TunesmithError(
-            f"the budget is spent: {self.ledger.in_words()}",
-            where=f"{self.option}.budget",
-            do="raise it and run again: the replies so far are kept and not asked for again; or say then: go_on, to go "
-            "on with what there is",
-        )
-
-    def unreachable(self, reason: str) -> MissingError:
-        return MissingError(
-            f"the server does not answer ({reason})",
-            where=self.options.url,
-            do=f"start it, or mend {self.option}.url",
-        )
-
-    def _broken(self, trouble: str) -> TunesmithError:
-        return TunesmithError(
-            f"{self._n_failed_in_a_row} requests in a row had no reply after {self.options.tries} tries each, and none "
-            f"between them had one ({trouble})",
-            where=self.options.url,
-            do="see to the server, then run again: the replies so far are kept, and the run goes on from there",
-        )
-
-    def _stop(self, status: int, text: str) -> TunesmithError:
-        """The error for a status that every further request would meet too."""
-        said = f"HTTP {status}: {shown(text)}"
-        url, variable = self.options.url, self.options.api_key_env
-        if status == 404:
-            return MissingError(
-                f"the server has no model {self.model!r}, or no /chat/completions at this address ({said})",
-                where=url,
-                do=f"mend {self.option}.model or {self.option}.url",
-            )
-        if status == 402:
-            return TunesmithError(
-                f"the server wants payment ({said})", where=url, do="top up the account, then run again"
-            )
-        named = f"the key in {variable}" if variable else "a request without a key"
-        return MissingError(
-            f"the server does not accept {named} ({said})",
-            where=url,
-            do=f"set {self.option}.api_key_env to the name of an environment variable that holds a valid key",
-        )
 
 
 def _better(cut: Reply, more: Reply) -> Reply:

@@ -24,6 +24,7 @@ from tunesmith.synthesize.client import Client, Job, Unanswered
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.request import Request
+from tunesmith.synthesize.troubles import spent
 
 Result = TypeVar("Result")
 MOST_WAITING = 64 * 2**20
@@ -76,13 +77,13 @@ class _Stream:
             self.n_characters -= len(item.request.text) + _reply_size(job)
         return item, job
 
-    def wait(self, *, can_draw: bool) -> None:
-        """Returns when the first of the line has its reply, or more can be drawn."""
+    def wait(self, client: Client, *, can_draw: bool) -> None:
+        """Returns when the first of the line has its reply, more can be drawn, or the run has to stop."""
         self._head = self.line[0][1]
         self.news.clear()
-        if self._head.reply is None and not (
-            can_draw and self.n_open <= self.low and self.n_characters < MOST_WAITING
-        ):
+        # Looked at after the clearing, so that no news between the two is missed.
+        is_worth_drawing = can_draw and self.n_open <= self.low and self.n_characters < MOST_WAITING
+        if self._head.reply is None and client.fatal is None and not is_worth_drawing:
             self.news.wait()
 
 
@@ -174,7 +175,7 @@ class Connection:
             if self.client.fatal is not None:
                 raise self.client.fatal
             if line:
-                stream.wait(can_draw=has_more and (most_ahead is None or len(line) < most_ahead))
+                stream.wait(self.client, can_draw=has_more and (most_ahead is None or len(line) < most_ahead))
 
     def _checked(self, reply: Reply | Unanswered) -> Reply | Unanswered:
         """Raises `TunesmithError` at the first item that the budget had nothing left for, unless the run goes on."""
@@ -185,7 +186,7 @@ class Connection:
             and budget is not None
             and budget.then == "stop"
         ):
-            raise self.client.spent()
+            raise spent(self.client.option, self.client.ledger.in_words())
         return reply
 
     def end(self) -> None:
