@@ -50,6 +50,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plans.check,
     plans.synthesize,
     plans.init,
+    plans.prompts,
     files.score,
     files.compare,
     judging.judge,

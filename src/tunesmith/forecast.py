@@ -24,13 +24,13 @@ from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
 from tunesmith.prepare.stage import DataFacts, Ids, find_data, read_data
 from tunesmith.read.files import find_files
-from tunesmith.read.stage import chunk_documents, read_documents
+from tunesmith.read.stage import ScenarioOptions, chunk_documents, plan_scenarios, read_documents
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.steps.base import Context
 from tunesmith.steps.results import judge_material
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.estimate import Estimate
-from tunesmith.synthesize.stage import estimate_requests
+from tunesmith.synthesize.stage import SynthesizeOptions, estimate_requests
 
 TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
 BUILTIN_YIELD = 0.02
@@ -117,7 +117,9 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
     """Count what is there, and derive the rest from it."""
     if plan.read is None or plan.synthesize is None:
         return _measure_finished(plan, root, run, stages)
-    files = find_files(plan.read.documents, root)
+    if plan.read.scenarios is not None:
+        return _measure_scenarios(plan, plan.synthesize, plan.read.scenarios, root, run, stages)
+    files = find_files(plan.read.documents or [], root)
     megabytes = sum(file.path.stat().st_size for file in files) / 1e6
     fresh = {stage.name for stage in stages if stage.standing == "cached"}
     refused: list[str] = []
@@ -165,6 +167,38 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
         teacher=None
         if chunks is None or "synthesize" in fresh
         else estimate_requests(chunks, plan.synthesize, run.folder / "journal.sqlite", root),
+    )
+
+
+def _measure_scenarios(
+    plan: Plan,
+    writing: SynthesizeOptions,
+    options: ScenarioOptions,
+    root: Path,
+    run: Run,
+    stages: list[StagePlan],
+) -> Sizes:
+    """The same of a grid: scenarios in place of passages, an example of each."""
+    scenarios = plan_scenarios(options).scenarios
+    split = plan.prepare.split
+    told = sum(_tokens(" ".join((one.instruction, *one.criteria, *one.texts.values()))) for one in scenarios)
+    asked = sum(_tokens(one.instruction) for one in scenarios)
+    test_rows = round(len(scenarios) * split.test)
+    # Nobody knows how long a model's texts will be; social posts and the like have about a hundred words.
+    train_tokens = round((asked + 125 * len(scenarios)) * (1 - split.test - split.validation))
+    return Sizes(
+        documents=0,
+        megabytes=0.0,
+        refused=(),
+        passages=len(scenarios),
+        passage_tokens=told,
+        examples=len(scenarios),
+        train_tokens=train_tokens,
+        test_rows=test_rows,
+        prompt_tokens=round(asked * split.test),
+        teacher=None
+        if any(stage.name == "synthesize" and stage.standing == "cached" for stage in stages)
+        else estimate_requests(scenarios, writing, run.folder / "journal.sqlite", root),
     )
 
 
@@ -315,6 +349,8 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
 
     match stage:
         case "read":
+            if not sizes.documents:
+                return count(sizes.passages, "scenarios")
             return f"{sizes.documents} files, {sizes.megabytes:.1f} MB"
         case "synthesize":
             size = f"{count(sizes.passages, 'passages')}, {count(sizes.passage_tokens, 'tokens')}"

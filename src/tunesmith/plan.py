@@ -67,6 +67,27 @@ class Plan(Options):
             raise ValueError("synthesize has no effect: prepare.data starts from finished rows")
         return self
 
+    @model_validator(mode="after")
+    def _scenarios_are_written_about(self) -> Plan:
+        if self.read is None or self.read.scenarios is None or self.synthesize is None:
+            return self
+        options = self.synthesize
+        idle = sorted(
+            name
+            for name in ("kinds", "per_chunk", "calls", "segment", "unanswerable", "labels", "turns")
+            if getattr(options, name) != type(options).model_fields[name].default
+        )
+        if idle:
+            raise ValueError(
+                f"synthesize.{', synthesize.'.join(idle)} has no effect on scenarios: each gives one text,"
+                " an instruction with its response (read.scenarios.variants asks for more)"
+            )
+        if options.teacher == "builtin":
+            raise ValueError(
+                "the built-in teacher cannot write about scenarios: name a model with synthesize.teacher"
+            )
+        return self
+
     @property
     def teacher_name(self) -> str:
         """Who wrote questions and references, for reports."""

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
-Kind = Literal["question_answer", "summary", "instruction", "classification", "conversation"]
+Kind = Literal[
+    "question_answer",
+    "summary",
+    "instruction",
+    "classification",
+    "conversation",
+    "segmentation",
+    "paraphrase",
+]
 SplitName = Literal["train", "validation", "test"]
 Status = Literal["ok", "empty", "truncated", "error"]
 Record = TypeVar("Record")
@@ -99,6 +107,8 @@ class Scenario:
     """What the text has to keep to: what holds for all first, then what belongs to the levels."""
     variant: int = 1
     """Counted from 1, where several texts are wanted for one cell."""
+    variants: int = 1
+    """How many are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

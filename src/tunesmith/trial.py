@@ -14,13 +14,14 @@ from typing import Any
 from tunesmith.errors import InputError
 from tunesmith.pipeline import survey
 from tunesmith.plan import Plan
-from tunesmith.read.stage import chunk_documents, read_documents
+from tunesmith.read.stage import chunk_documents, plan_scenarios, read_documents
 from tunesmith.records import Chunk, Document, Example, Refused, as_row
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.client import Unanswered
 from tunesmith.synthesize.endpoint import Item, ModelTeacher
 from tunesmith.synthesize.journal import Reply
-from tunesmith.synthesize.stage import open_teacher, synthesize_examples
+from tunesmith.synthesize.kinds import Source
+from tunesmith.synthesize.stage import open_judge, open_teacher, synthesize_examples
 
 
 @dataclass
@@ -63,39 +64,48 @@ def try_teacher(plan: Plan, root: Path, folder: Path, limit: int) -> list[Tried]
         raise InputError(
             "the plan starts from finished rows, so that no teacher is asked", where="synthesize"
         )
-    chunks = _spread(_chunks(plan, root, folder), limit)
-    if not chunks:
+    sources = _spread(_sources(plan, root, folder), limit)
+    if not sources:
         raise InputError("the documents hold no passage", where="read.documents")
     tried: list[Tried] = []
     teacher = open_teacher(plan.synthesize, folder / "journal.sqlite", root)
 
-    def listen(item: Item, reply: Reply | Unanswered) -> None:
+    def listen(item: Item[Any], reply: Reply | Unanswered) -> None:
         messages = json.loads(item.request.text)["messages"]
-        tried.append(Tried(item.chunk.source_id, item.chunk.id, item.kind, messages, reply))
+        source_id, chunk_id = item.ask.origin
+        tried.append(Tried(source_id, chunk_id, item.ask.form, messages, reply))
 
     if isinstance(teacher, ModelTeacher):
         teacher.listener = listen
     else:
-        tried += [Tried(chunk.source_id, chunk.id, None, [], None) for chunk in chunks]
+        tried += [Tried(source.source_id, source.id, None, [], None) for source in sources]
+    judge = open_judge(plan.synthesize, folder / "journal.sqlite", root)
+    if isinstance(judge, ModelTeacher):
+        judge.listener = listen
+    records = list(synthesize_examples(sources, teacher, plan.synthesize, judge=judge))
+    # What became of a passage stands with the last thing that was asked about it.
     by_chunk = {one.chunk_id: one for one in tried}
-    for record in synthesize_examples(chunks, teacher, plan.synthesize):
+    for record in records:
         by_chunk.get(record.chunk_id or "", tried[-1]).records.append(record)
     return tried
 
 
-def _chunks(plan: Plan, root: Path, folder: Path) -> Iterator[Chunk]:
-    """The passages of the run where it has read them, or else read anew, which is quick."""
+def _sources(plan: Plan, root: Path, folder: Path) -> Iterator[Source]:
+    """The passages of the run where it has read them, or else read anew, which is quick; or the scenarios."""
+    assert plan.read is not None
+    if plan.read.scenarios is not None:
+        yield from plan_scenarios(plan.read.scenarios).scenarios
+        return
     standing = {stage.name: stage.standing for stage in survey(plan, root, Run(folder))}
     if standing.get("read") == "cached" and (folder / "read/chunks.jsonl").exists():
         yield from read_rows(folder / "read/chunks.jsonl", Chunk)
         return
-    assert plan.read is not None
     documents = (record for record in read_documents(plan.read, root) if isinstance(record, Document))
     yield from chunk_documents(documents, plan.read.chunk)
 
 
-def _spread(chunks: Iterator[Chunk], limit: int) -> list[Chunk]:
+def _spread(sources: Iterator[Source], limit: int) -> list[Source]:
     """`limit` of them at equal distances: the first passages of a document are seldom its usual ones."""
-    found = list(chunks)
+    found = list(sources)
     n = min(limit, len(found))
     return [found[(2 * index + 1) * len(found) // (2 * n)] for index in range(n)]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tunesmith.read.chunk import ChunkOptions, chunk_document, count_tokens
-from tunesmith.read.sentences import sentence_spans
 from tunesmith.records import Chunk, Document
+from tunesmith.sentences import sentence_spans
 
 SENTENCES = [
     "Heat flows from warm to cold.",

@@ -8,15 +8,9 @@ import pytest
 
 from tunesmith.duplicates import NearIndex, jaccard, shingles
 from tunesmith.records import Example
-from tunesmith.synthesize.checks import (
-    CHECKS,
-    Limits,
-    language_of,
-    normalise,
-    numbers,
-    open_checks,
-    script_of,
-)
+from tunesmith.synthesize.checks import CHECKS, About, Limits, open_check
+from tunesmith.synthesize.checks.language import language_of, script_of
+from tunesmith.synthesize.checks.words import normalise, numbers
 from tunesmith.synthesize.options import SynthesizeOptions
 
 PASSAGE = (
@@ -33,8 +27,8 @@ def example(question: str, answer: str, **fields: object) -> Example:
 def reason(
     check: str, question: str, answer: str, limits: Limits | None = None, **fields: object
 ) -> str | None:
-    ((_, test),) = open_checks([check], limits or Limits())
-    return test(example(question, answer, **fields), 0)
+    test = open_check(check, limits or Limits())
+    return test(example(question, answer, **fields), About(start=0))
 
 
 GOOD = ("How much water does the tank hold?", "The tank holds 1,200 litres.")
@@ -136,10 +130,10 @@ def test_evidence_must_lie_in_the_passage() -> None:
         reason("grounded", *GOOD, evidence_start=0, evidence_end=len(PASSAGE) + 1)
         == "the evidence lies outside the passage"
     )
-    ((_, test),) = open_checks(["grounded"], Limits())
+    test = open_check("grounded", Limits())
     moved = example(*GOOD, evidence_start=500, evidence_end=520)
-    assert test(moved, 500) is None
-    assert test(moved, 501) == "the evidence lies outside the passage"
+    assert test(moved, About(start=500)) is None
+    assert test(moved, About(start=501)) == "the evidence lies outside the passage"
 
 
 def test_numbers_are_compared_as_values() -> None:
@@ -161,8 +155,8 @@ def test_language_and_script() -> None:
 
 
 def stream(check: str, *pairs: tuple[str, str]) -> list[str | None]:
-    ((_, test),) = open_checks([check], Limits())
-    return [test(example(question, answer), 0) for question, answer in pairs]
+    test = open_check(check, Limits())
+    return [test(example(question, answer), About(start=0)) for question, answer in pairs]
 
 
 def test_exact_duplicates_ignore_case_and_punctuation() -> None:
@@ -276,3 +270,42 @@ def test_teacher_names() -> None:
     endpoint = SynthesizeOptions(teacher="http://127.0.0.1:8000/v1/chat/completions").endpoint
     assert endpoint is not None
     assert (endpoint.url, endpoint.model) == ("http://127.0.0.1:8000/v1", None)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "text", "says"),
+    [
+        ("At most 2 sentences.", "One. Two. Three.", "3 sentences, at most 2 asked for"),
+        ("3 to 5 sentences.", "One. Two.", "2 sentences, 3 to 5 asked for"),
+        ("At least 6 words.", "Only four words here.", "4 words, at least 6 asked for"),
+        ("Answer as JSON.", "no", "not JSON"),
+        ("At most 2 sentences.", "One. Two.", None),
+        ("Names the company.", "Nothing.", None),
+    ],
+)
+def test_a_stated_criterion_is_checked(criterion: str, text: str, says: str | None) -> None:
+    post = Example("e", "s", "instruction", "Write a post.", text)
+    found = open_check("constraint", Limits())(post, About(criteria=(criterion,)))
+    assert (found is None) if says is None else (found is not None and says in found)
+
+
+def test_an_opening_may_not_be_too_frequent() -> None:
+    test = open_check("opener", Limits(opener_share=0.1))
+    same = [test(example(f"What is the thing called {word}?", "x"), About()) for word in ("a", "b", "c", "d")]
+    # Up to 20 kept prompts, a tenth are 2.
+    assert [one is None for one in same] == [True, True, False, False]
+    assert "“what is the …” opens 2 of 2 kept texts, more than 10%" in str(same[2])
+
+
+def test_prompts_that_mean_the_same_are_found_by_the_encoder() -> None:
+    from tunesmith.synthesize.checks.semantic import drop_semantic_duplicates
+    from tunesmith.synthesize.stage import refuse
+
+    drafts = [
+        example("How much water does the tank hold?", "x"),
+        example("What quantity of water does the tank hold?", "y"),
+        example("Who built the church of the town?", "z"),
+        example("How much water does tank 7 hold?", "w"),
+    ]
+    found = [type(one).__name__ for one in drop_semantic_duplicates(drafts, 0.9, refuse)]
+    assert found == ["Example", "Refused", "Example", "Example"]

@@ -95,7 +95,9 @@ def test_changed_prompt_is_asked_anew(tmp_path: Path) -> None:
     with StubServer() as server:
         run(server, tmp_path / "j.sqlite", tanks(2))
         options = SynthesizeOptions(
-            teacher={"url": server.url, "model": "stub"}, prompt="mine.jinja", per_chunk=5
+            teacher={"url": server.url, "model": "stub"},
+            prompts={"question_answer": "mine.jinja"},
+            per_chunk=5,
         )  # type: ignore[arg-type]
         list(synthesize_examples(tanks(2), open_teacher(options, tmp_path / "j.sqlite", tmp_path), options))
         assert len(server.requests) == 4
@@ -352,7 +354,7 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
 )
 def test_bad_prompt_is_told_before_the_first_request(tmp_path: Path, source: str, says: str) -> None:
     (tmp_path / "p.jinja").write_text(source)
-    options = SynthesizeOptions(teacher="ollama/any", prompt="p.jinja")
+    options = SynthesizeOptions(teacher="ollama/any", prompts={"question_answer": "p.jinja"})
     with pytest.raises(InputError, match=says):
         open_teacher(options, tmp_path / "j.sqlite", tmp_path)
 
@@ -360,7 +362,9 @@ def test_bad_prompt_is_told_before_the_first_request(tmp_path: Path, source: str
 def test_missing_prompt_file(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="cannot be read"):
         open_teacher(
-            SynthesizeOptions(teacher="ollama/any", prompt="none.jinja"), tmp_path / "j.sqlite", tmp_path
+            SynthesizeOptions(teacher="ollama/any", prompts={"summary": "none.jinja"}),
+            tmp_path / "j.sqlite",
+            tmp_path,
         )
 
 

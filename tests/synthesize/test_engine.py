@@ -76,7 +76,7 @@ def test_one_slow_request_holds_back_the_order_and_not_the_work(tmp_path: Path) 
         rest = list(stream)
     assert [record.chunk_id for record in [*first, *rest]] == [f"c{i}" for i in range(600)]
     # With 4 in flight the old window of 64 would have stopped there.
-    assert done_before_slow[0] > 200
+    assert done_before_slow[0] > 100
 
 
 def run_stream(server: StubServer, journal: Path, count: int, **teacher: object):  # type: ignore[no-untyped-def]

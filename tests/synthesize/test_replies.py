@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from tunesmith.records import Kind
-from tunesmith.synthesize.replies import Unreadable, Written, find_quote, read_reply
+from tunesmith.synthesize.asks import FORMS
+from tunesmith.synthesize.replies import Entry, Unreadable, find_quote, read_reply
 
 PAIR = {"question": "What is it?", "answer": "A pump.", "evidence": "A pump is here."}
-WANTED = Written("What is it?", "A pump.", "A pump is here.", is_repaired=False)
-MENDED = Written("What is it?", "A pump.", "A pump is here.", is_repaired=True)
+WANTED = Entry(PAIR, is_repaired=False)
+MENDED = Entry(PAIR, is_repaired=True)
 PLAIN = json.dumps({"pairs": [PAIR]})
 
 
-def read(text: str, kind: Kind = "question_answer", *, is_cut: bool = False) -> list[Written | Unreadable]:
-    return read_reply(kind, text, is_cut=is_cut)
+def read(text: str, form: str = "question_answer", *, is_cut: bool = False) -> list[Entry | Unreadable]:
+    return read_reply(FORMS[form], text, is_cut=is_cut)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_broken_json_is_mended_and_marked(text: str) -> None:
 def test_one_object_a_line_keeps_them_all() -> None:
     other = {"question": "Who?", "answer": "Ann.", "evidence": "Ann was here."}
     found = read(f"{json.dumps(PAIR)}\n{json.dumps(other)}")
-    assert found == [MENDED, Written("Who?", "Ann.", "Ann was here.", is_repaired=True)]
+    assert found == [MENDED, Entry(other, is_repaired=True)]
 
 
 def test_answers_of_more_than_one_line_survive() -> None:
     (found,) = read(json.dumps({"pairs": [PAIR | {"answer": "First.\nSecond."}]}))
-    assert isinstance(found, Written)
-    assert found.answer == "First.\nSecond."
+    assert isinstance(found, Entry)
+    assert found.text("answer") == "First.\nSecond."
 
 
 def test_cut_reply_is_never_mended() -> None:
@@ -66,7 +66,7 @@ def test_cut_reply_is_never_mended() -> None:
     (found,) = read(cut, is_cut=True)
     assert found == Unreadable("the reply was cut at max_tokens", cut)
     # The same text, not marked as cut, would be mended into a pass.
-    assert isinstance(read(cut)[0], Written)
+    assert isinstance(read(cut)[0], Entry)
     # A reply that is whole although the server says "length" is whole.
     assert read(PLAIN, is_cut=True) == [WANTED]
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_read_keeps_its_raw_text(text: str, says: str) -> None:
 
 def test_one_bad_item_costs_no_other() -> None:
     found = read(json.dumps({"pairs": [PAIR, {"question": "What?"}, PAIR]}))
-    assert [type(item) for item in found] == [Written, Unreadable, Written]
+    assert [type(item) for item in found] == [Entry, Unreadable, Entry]
 
 
 def test_empty_list_is_a_fair_answer() -> None:
@@ -105,7 +105,7 @@ def test_empty_list_is_a_fair_answer() -> None:
 
 def test_summary() -> None:
     assert read('{"summary": "Pumps.", "evidence": "A pump."}', "summary") == [
-        Written("", "Pumps.", "A pump.", is_repaired=False)
+        Entry({"summary": "Pumps.", "evidence": "A pump."})
     ]
     (found,) = read('{"text": "Pumps."}', "summary")
     assert isinstance(found, Unreadable)

@@ -9,7 +9,8 @@ from typing import Any
 from tunesmith.audit.effects import effect_of
 from tunesmith.audit.study import AuditedStudy, Finding, TrainingRow, settings_in, words_of
 from tunesmith.records import Example
-from tunesmith.synthesize.checks import CHECKS, Limits
+from tunesmith.synthesize.checks.base import About
+from tunesmith.synthesize.checks.shape import check_refusal
 
 SHINGLE = 3
 NEAR = 0.7
@@ -148,8 +149,7 @@ def _same_group(study: AuditedStudy) -> Iterator[Finding]:
 
 
 def _refusals(study: AuditedStudy) -> Iterator[Finding]:
-    check = CHECKS["refusal"](Limits())
-    ids = [row.id for row in study.training if check(_as_example(row), None)]
+    ids = [row.id for row in study.training if check_refusal(_as_example(row), About())]
     n = len(study.training)
     if len(ids) > REFUSALS * n:
         effect = (

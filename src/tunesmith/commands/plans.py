@@ -119,6 +119,30 @@ def init(
     typer.echo(f"Wrote {plan_file}. Next: tunesmith check {plan_file}")
 
 
+def prompts(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them.")],
+) -> None:
+    """Write the prompts a model teacher is asked with, to be edited and named in synthesize.prompts.
+
+    Example: tunesmith prompts my-prompts
+    """
+    from tunesmith.store import write_atomically
+    from tunesmith.synthesize.asks import FORMS
+    from tunesmith.synthesize.prompts import built_in_prompt
+
+    paths = {name: folder / f"{name}.jinja" for name in FORMS}
+    there = [path for path in paths.values() if path.exists()]
+    if there:
+        raise InputError(
+            "there is a prompt of that name already", where=str(there[0]), do="name another folder"
+        )
+    for name, path in paths.items():
+        write_atomically(path, built_in_prompt(name))
+    typer.echo(
+        f"Wrote {len(paths)} prompts. Name those you change, e.g. synthesize.prompts: {{answer: {paths['answer']}}}"
+    )
+
+
 def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, as_json: bool) -> None:
     from tunesmith.display import runs
     from tunesmith.pipeline import run_plan

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pydantic import Field, model_validator
 
 from tunesmith.options import Options
-from tunesmith.read.sentences import sentence_spans
 from tunesmith.records import Chunk, Document, content_id
+from tunesmith.sentences import sentence_spans
 
 
 class ChunkOptions(Options):

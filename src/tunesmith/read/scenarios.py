@@ -292,6 +292,7 @@ def _scenario(options: ScenarioOptions, cell: Cell, variant: int, template: Temp
         texts={name: level.text for name, level in chosen.items() if level.text},
         criteria=criteria,
         variant=variant,
+        variants=options.variants,
     )
 
 

@@ -1,4 +1,4 @@
-"""Documents to text to passages: the first stage."""
+"""Documents to text to passages, or a grid to scenarios: the first stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunesmith.errors import MissingError
 from tunesmith.options import Options
@@ -20,14 +20,27 @@ from tunesmith.read.layout import join_interrupted
 from tunesmith.read.pdf_worker import PdfWorker
 from tunesmith.read.readers import ReadingFile, read_file
 from tunesmith.read.references import cut_references
+from tunesmith.read.scenarios import ScenarioOptions, coverage, plan_scenarios
 from tunesmith.records import Chunk, Document, Note
 
-__all__ = ["ChunkOptions", "ReadOptions", "chunk_documents", "read_documents"]
+__all__ = [
+    "ChunkOptions",
+    "ReadOptions",
+    "ScenarioOptions",
+    "chunk_documents",
+    "coverage",
+    "plan_scenarios",
+    "read_documents",
+]
 
 
 class ReadOptions(Options):
-    documents: str | list[str] = Field(
-        description="files, folders or patterns such as docs/*.pdf, seen from the folder of the plan"
+    documents: str | list[str] | None = Field(
+        None, description="files, folders or patterns such as docs/*.pdf, seen from the folder of the plan"
+    )
+    scenarios: ScenarioOptions | None = Field(
+        None,
+        description="a grid of scenarios to write about, in place of documents: attributes with their levels",
     )
     password_env: str | None = Field(
         default=None, description="name of the environment variable that holds the password of encrypted PDFs"
@@ -37,6 +50,15 @@ class ReadOptions(Options):
         default="cut", description="cut: leave out lists of references; keep: treat them as text"
     )
     chunk: ChunkOptions = Field(default=ChunkOptions(), description="how documents are cut into passages")
+
+    @model_validator(mode="after")
+    def _starts_from_one_thing(self) -> ReadOptions:
+        if (self.documents is None) == (self.scenarios is None):
+            raise ValueError("name either documents or scenarios")
+        idle = sorted(self.model_fields_set - {"documents", "scenarios"})
+        if self.scenarios is not None and idle:
+            raise ValueError(f"{', '.join(idle)} has no effect on scenarios")
+        return self
 
 
 def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note]:
@@ -54,7 +76,7 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
         MissingError: the variable named by `password_env` is not set.
     """
     password = _password(options.password_env)
-    files = find_files(options.documents, root)
+    files = find_files(options.documents or [], root)
     with PdfWorker() as worker:
         results = [
             _read(ReadingFile(file.path, file.source_id, password, worker.extract), options) for file in files

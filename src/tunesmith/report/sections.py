@@ -14,6 +14,7 @@ from tunesmith.report.audit_page import audit_section, headline
 from tunesmith.report.check import tally
 from tunesmith.report.checklist import checklist
 from tunesmith.report.decodings import decodings_section
+from tunesmith.report.grid import grid_section
 from tunesmith.report.items import items_section
 from tunesmith.report.judge import judge_section
 from tunesmith.report.making import command_section, settings_section, tokens_section, training_section
@@ -141,6 +142,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     training_section,
     tokens_section,
     data_section,
+    grid_section,
     answers_section,
     settings_section,
     command_section,

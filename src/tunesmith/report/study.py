@@ -61,6 +61,8 @@ class Study:
     """Accepted by `synthesize`."""
     refused: Sequence[Refused] = ()
     """Turned down by `synthesize`."""
+    coverage: Sequence[Mapping[str, Any]] = ()
+    """Of a grid of scenarios: attribute, level, and how often it was planned, produced and kept."""
     data: Sequence[Mapping[str, Any]] = ()
     """The sets of finished rows, as `prepare.data.DataFacts` in plain values."""
     rows: Sequence[Row] = ()

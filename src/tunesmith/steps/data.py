@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tunesmith.errors import InputError
 from tunesmith.models.load import model_folder, weights_sha256
@@ -18,7 +19,13 @@ from tunesmith.prepare.stage import (
     read_data,
 )
 from tunesmith.read.files import find_files
-from tunesmith.read.stage import chunk_documents, read_documents
+from tunesmith.read.stage import (
+    ScenarioOptions,
+    chunk_documents,
+    coverage,
+    plan_scenarios,
+    read_documents,
+)
 from tunesmith.records import (
     Chunk,
     Document,
@@ -26,6 +33,7 @@ from tunesmith.records import (
     Note,
     Refused,
     Row,
+    Scenario,
     SplitName,
     as_row,
 )
@@ -36,17 +44,27 @@ from tunesmith.store import (
     write_json,
 )
 from tunesmith.synthesize.endpoint import ModelTeacher
-from tunesmith.synthesize.stage import SynthesizeOptions, Teacher, open_teacher, synthesize_examples
+from tunesmith.synthesize.kinds import Source
+from tunesmith.synthesize.stage import (
+    SynthesizeOptions,
+    Teacher,
+    open_judge,
+    open_teacher,
+    synthesize_examples,
+)
 
 
 def documents_outside(context: Context) -> dict[str, str]:
     assert context.plan.read is not None, "without documents this step is left out"
-    files = find_files(context.plan.read.documents, context.root)
+    files = find_files(context.plan.read.documents or [], context.root) if context.plan.read.documents else []
     return {f"document {file.source_id}": file_fingerprint(file.path) for file in files}
 
 
 def read_step(context: Context) -> Counts:
     assert context.plan.read is not None, "without documents this step is left out"
+    if context.plan.read.scenarios is not None:
+        return _plan_scenarios(context, context.plan.read.scenarios)
+    keep(context, [], {Scenario: "read/scenarios.jsonl"}, "scenarios")
     counts = keep(
         context,
         _documents_with_notes(context),
@@ -58,6 +76,16 @@ def read_step(context: Context) -> Counts:
     documents = read_rows(context.run.folder / "read/documents.jsonl", Document)
     chunks = chunk_documents(documents, context.plan.read.chunk)
     return counts | keep(context, chunks, {Chunk: "read/chunks.jsonl"}, "passages")
+
+
+def _plan_scenarios(context: Context, options: ScenarioOptions) -> Counts:
+    planned = plan_scenarios(options)
+    places = {Document: "documents", Note: "notes", Chunk: "chunks"}
+    for record_type, name in places.items():
+        keep(context, [], {record_type: f"read/{name}.jsonl"}, name)
+    counts = keep(context, planned.scenarios, {Scenario: "read/scenarios.jsonl"}, "scenarios")
+    counts |= {"pairs_of_levels": planned.n_pairs, "pairs_planned": planned.n_pairs_planned}
+    return counts if planned.n_allowed is None else counts | {"allowed_combinations": planned.n_allowed}
 
 
 def _nothing_read(notes: list[Note]) -> InputError:
@@ -88,11 +116,13 @@ def teacher_outside(context: Context) -> dict[str, str]:
     return files | {"teacher model": weights_sha256(model_folder(options.local.local))}
 
 
-def _teacher_progress(teacher: Teacher, n_chunks: int, options: SynthesizeOptions) -> str | Told:
+def _teacher_progress(
+    teacher: Teacher | ModelTeacher, sources: Sequence[Source], options: SynthesizeOptions
+) -> str | Told:
     """What is shown of a model teacher: requests done, examples a second, money, time left."""
     if not isinstance(teacher, ModelTeacher):
         return "examples"
-    total = teacher.n_items(n_chunks, options)
+    total = teacher.n_items(sources, options)
     started = time.monotonic()
 
     def told(counts: Mapping[str, int]) -> tuple[int, int | None, str]:
@@ -101,7 +131,7 @@ def _teacher_progress(teacher: Teacher, n_chunks: int, options: SynthesizeOption
         parts = [f"requests, {made:,} examples, {made / seconds:.1f} a second"]
         if teacher.outlay is not None and teacher.outlay.money is not None:
             parts.append(f"{teacher.outlay.money:.2f} spent")
-        if done:
+        if done and total is not None:
             parts.append(f"about {duration((total - done) * seconds / done)} left")
         return done, total, ", ".join(parts)
 
@@ -111,24 +141,34 @@ def _teacher_progress(teacher: Teacher, n_chunks: int, options: SynthesizeOption
 def synthesize_step(context: Context) -> Counts:
     options = context.plan.synthesize
     assert options is not None, "without documents this step is left out"
-    chunks = context.rows("read/chunks.jsonl", Chunk)
-    teacher = open_teacher(options, context.run.folder / "journal.sqlite", context.root)
-    examples = synthesize_examples(chunks, teacher, options)
+    scenarios = context.rows("read/scenarios.jsonl", Scenario)
+    sources: list[Source] = [*context.rows("read/chunks.jsonl", Chunk), *scenarios]
+    journal = context.run.folder / "journal.sqlite"
+    teacher = open_teacher(options, journal, context.root)
+    judge = open_judge(options, journal, context.root)
+    examples = synthesize_examples(sources, teacher, options, judge=judge)
     counts = keep(
         context,
         examples,
         {Example: "synthesize/examples.jsonl", Refused: "synthesize/refused.jsonl"},
-        _teacher_progress(teacher, len(chunks), options),
+        _teacher_progress(teacher, sources, options),
     )
     if not counts["examples"]:
         raise InputError(
-            f"the teacher ({teacher.name}) got no example out of {len(chunks)} passages;"
-            f" {counts['refused']} were refused",
+            f"the teacher ({teacher.name}) got no example out of {len(sources)}"
+            f" {'scenarios' if scenarios else 'passages'}; {counts['refused']} were refused",
             where="synthesize",
             do="the built-in teacher reads plain English prose only: name a model with synthesize.teacher, or look into"
             " read/chunks.jsonl and synthesize/refused.jsonl for what it was given and why it was refused",
         )
+    write_json(context.run.folder / "synthesize/coverage.json", _coverage(context, scenarios))
     return counts
+
+
+def _coverage(context: Context, scenarios: list[Scenario]) -> list[dict[str, Any]]:
+    kept = {example.chunk_id or "" for example in context.rows("synthesize/examples.jsonl", Example)}
+    refused = {one.chunk_id or "" for one in context.rows("synthesize/refused.jsonl", Refused) if one.target}
+    return [as_row(line) for line in coverage(scenarios, kept | refused, kept)]
 
 
 USES: dict[str, SplitName | None] = {

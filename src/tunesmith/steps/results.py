@@ -197,6 +197,9 @@ def gather_study(context: Context) -> Study:
         notes=context.rows("read/notes.jsonl", Note),
         examples=context.rows("synthesize/examples.jsonl", Example),
         refused=context.rows("synthesize/refused.jsonl", Refused),
+        coverage=json.loads((folder / "synthesize/coverage.json").read_text(encoding="utf-8"))
+        if plan.synthesize
+        else (),
         data=json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))["sets"],
         rows=rows,
         refused_rows=context.rows("prepare/refused.jsonl", Refused),

@@ -39,8 +39,8 @@ from tunesmith.steps.results import (
     summary_outside,
 )
 
-_READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl")
-_SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl")
+_READ = ("read/documents.jsonl", "read/notes.jsonl", "read/chunks.jsonl", "read/scenarios.jsonl")
+_SYNTHESIZED = ("synthesize/examples.jsonl", "synthesize/refused.jsonl", "synthesize/coverage.json")
 _PREPARED = (
     *(f"prepare/{split}.jsonl" for split in SPLITS),
     "prepare/refused.jsonl",
@@ -52,12 +52,12 @@ _GENERATED = (*_ANSWERS, OTHER_SETTINGS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 
 STEPS: tuple[Step, ...] = (
-    Step("read", (), _READ, ("read",), read_step, documents_outside),
+    Step("read", (), _READ, ("read", "sentences.py", "templates.py"), read_step, documents_outside),
     Step(
         "synthesize",
-        ("read/chunks.jsonl",),
+        ("read/chunks.jsonl", "read/scenarios.jsonl"),
         _SYNTHESIZED,
-        ("synthesize", "duplicates.py"),
+        ("synthesize", "duplicates.py", "sentences.py", "templates.py"),
         synthesize_step,
         teacher_outside,
     ),

@@ -1,33 +1,32 @@
-"""The model as teacher: passages to requests, replies to examples. Who answers is `engine`'s or `local`'s business."""
+"""The model as teacher: asks to requests, replies to examples. Who answers is `engine`'s or `local`'s business."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
-from tunesmith.records import Chunk, Example, Kind, Refused, content_id
+from tunesmith.records import Example, Refused
+from tunesmith.synthesize.asks import FORMS
 from tunesmith.synthesize.budget import Outlay
 from tunesmith.synthesize.client import Unanswered
-from tunesmith.synthesize.engine import connected, read_key
+from tunesmith.synthesize.engine import Sent, connected, read_key
 from tunesmith.synthesize.estimate import Estimate, estimate_items
 from tunesmith.synthesize.journal import Journal, Reply, Usage, models_in
+from tunesmith.synthesize.kinds import Source
 from tunesmith.synthesize.options import LocalTeacher, SynthesizeOptions, TeacherOptions
-from tunesmith.synthesize.prompts import Prompt, open_prompt
-from tunesmith.synthesize.replies import SCHEMAS, Unreadable, Written, find_quote, read_reply
+from tunesmith.synthesize.prompts import Prompt, open_prompts
 from tunesmith.synthesize.request import Request, make_request
-
-KINDS: tuple[Kind, ...] = ("question_answer", "summary")
+from tunesmith.synthesize.writing import Asked, draft_asks, expected_asks, write_drafts
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One request to be made: a passage and what is wanted from it."""
+class Item(Generic[Asked]):
+    """One request to be made, and what it asks."""
 
-    chunk: Chunk
-    kind: Kind
+    ask: Asked
     request: Request
 
 
@@ -47,7 +46,7 @@ class Answerer(Protocol):
     @property
     def outlay(self) -> Outlay: ...
 
-    def ordered(self, items: Iterable[Item]) -> Generator[tuple[Item, Reply | Unanswered]]:
+    def ordered(self, items: Iterable[Sent]) -> Generator[tuple[Sent, Reply | Unanswered]]:
         """Each item with its reply, in order."""
         ...
 
@@ -68,14 +67,14 @@ class Manner:
 
 
 class ModelTeacher:
-    """A model that writes examples.
+    """A model that writes examples, and answers for the checks that ask one.
 
     Args:
         name: what messages call it before it has answered.
         manner: how it is asked.
         journal: file of its replies.
         connect: opens whoever answers.
-        prompts: the words it is asked with, by kind.
+        prompts: the words it is asked with, by form.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class ModelTeacher:
         manner: Manner,
         journal: Path,
         connect: Callable[[], AbstractContextManager[Answerer]],
-        prompts: Mapping[Kind, Prompt],
+        prompts: Mapping[str, Prompt],
     ) -> None:
         self.name = name
         self._manner = manner
@@ -94,7 +93,7 @@ class ModelTeacher:
         self._answerer: Answerer | None = None
         self.n_replied = 0
         """Requests whose replies were read, of `n_items`."""
-        self.listener: Callable[[Item, Reply | Unanswered], None] | None = None
+        self.listener: Callable[[Item[Any], Reply | Unanswered], None] | None = None
         """Hears each reply before its examples are given out."""
 
     def usage(self) -> Usage:
@@ -107,109 +106,76 @@ class ModelTeacher:
 
     @property
     def outlay(self) -> Outlay | None:
-        """What all runs of the journal came to so far; `None` before `write` has begun."""
+        """What all runs of the journal came to so far; `None` before the first session."""
         return None if self._answerer is None else self._answerer.outlay
 
-    def n_items(self, n_chunks: int, options: SynthesizeOptions) -> int:
-        return n_chunks * len(options.kinds)
+    def n_items(self, sources: Iterable[Source], options: SynthesizeOptions) -> int | None:
+        """Requests that the sources take; `None` where that hangs on the replies."""
+        asks_again = options.calls == 2 or options.segment or (options.asks_model and options.judge is None)
+        return None if asks_again else sum(1 for _ in draft_asks(sources, options))
 
-    def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
-        """Raises `MissingError` or `TunesmithError` for what stops the whole run."""
+    def write(self, sources: Iterable[Source], options: SynthesizeOptions) -> Iterator[Example | Refused]:
+        """Drafts that nobody has checked yet. Raises what stops the whole run, as a session does."""
+        with self.session() as model:
+            yield from write_drafts(sources, model, options)
+
+    @contextmanager
+    def session(self) -> Generator[Session]:
+        """The model, ready to answer. Raises `MissingError` or `TunesmithError` for what stops the whole run."""
         self.n_replied = 0
         with self._connect() as answerer:
             self._answerer = answerer
-            items = self.items(chunks, answerer.address, answerer.model, options)
-            with closing(answerer.ordered(items)) as replies:
-                for item, reply in replies:
-                    self.n_replied += 1
-                    if self.listener is not None:
-                        self.listener(item, reply)
-                    yield from read_item(item, reply, answerer.model)
+            yield Session(self, answerer)
 
-    def items(
-        self, chunks: Iterable[Chunk], address: str, model: str, options: SynthesizeOptions
-    ) -> Iterator[Item]:
-        for chunk in chunks:
-            for kind in options.kinds:
-                messages = self._prompts[kind].messages(chunk, kind, options.per_chunk)
-                body = self._manner.body(model, messages)
-                yield Item(chunk, kind, make_request(address, body, SCHEMAS[kind]))
+    def item(self, ask: Asked, address: str, model: str) -> Item[Asked]:
+        """The request that puts an ask to the model of that name and address."""
+        form = FORMS[ask.form]
+        body = self._manner.body(model, self._prompts[ask.form].messages(ask.names))
+        return Item(ask, make_request(address, body, form.schema))
+
+    def heard(self, item: Item[Any], reply: Reply | Unanswered) -> None:
+        self.n_replied += 1
+        if self.listener is not None:
+            self.listener(item, reply)
 
 
-def read_item(item: Item, reply: Reply | Unanswered, model: str) -> Iterator[Example | Refused]:
-    """One request's reply as examples, each with its evidence looked up, and refusals for what cannot be read."""
-    if isinstance(reply, Unanswered):
-        if reply.tries == 0:
-            yield _refused(item, "budget", reply.reason, None)
-        else:
-            yield _refused(item, "answered", f"no reply after {reply.tries} tries: {reply.reason}", None)
-        return
-    if reply.outcome == "rejected":
-        yield _refused(item, "answered", f"the request was turned down: {reply.text}", None)
-        return
-    if reply.finish_reason == "content_filter":
-        yield _refused(item, "answered", "the server's content filter stopped the reply", reply.text or None)
-        return
-    for entry in read_reply(item.kind, reply.text, is_cut=reply.finish_reason == "length"):
-        if isinstance(entry, Unreadable):
-            yield _refused(item, "format", entry.reason, entry.raw)
-        else:
-            yield _example(item, entry, model)
+class Session:
+    """A model teacher while whoever answers is there. `ModelTeacher.session` makes one."""
+
+    def __init__(self, teacher: ModelTeacher, answerer: Answerer) -> None:
+        self._teacher = teacher
+        self._answerer = answerer
+
+    @property
+    def name(self) -> str:
+        return self._answerer.model
+
+    def ask(self, asks: Iterable[Asked]) -> Iterator[tuple[Asked, Reply | Unanswered]]:
+        """Each ask with its reply, in order."""
+        address, model = self._answerer.address, self._answerer.model
+        items = (self._teacher.item(ask, address, model) for ask in asks)
+        with closing(self._answerer.ordered(items)) as replies:
+            for item, reply in replies:
+                self._teacher.heard(item, reply)
+                yield item.ask, reply
 
 
-def _example(item: Item, written: Written, model: str) -> Example:
-    chunk = item.chunk
-    question = written.question or "Summarise the passage in one sentence."
-    span = find_quote(written.evidence, chunk.text)
-    attributes: dict[str, str] = {}
-    if written.is_repaired:
-        attributes["repaired"] = "yes"
-    if span is None and written.evidence:
-        attributes["quote"] = written.evidence
-    return Example(
-        id=content_id(
-            chunk.source_id, item.kind, question, written.answer, chunk.text if item.kind == "summary" else ""
-        ),
-        source_id=chunk.source_id,
-        kind=item.kind,
-        instruction=question,
-        target=written.answer,
-        context=chunk.text,
-        chunk_id=chunk.id,
-        evidence_start=None if span is None else chunk.start + span[0],
-        evidence_end=None if span is None else chunk.start + span[1],
-        first_page=chunk.first_page,
-        last_page=chunk.last_page,
-        teacher=model,
-        attributes=attributes,
-    )
-
-
-def _refused(item: Item, check: str, reason: str, raw: str | None) -> Refused:
-    return Refused(
-        id=content_id(item.chunk.source_id, item.request.key, check),
-        source_id=item.chunk.source_id,
-        check=check,
-        reason=reason,
-        raw=raw,
-        chunk_id=item.chunk.id,
-    )
-
-
-def open_endpoint_teacher(options: TeacherOptions, journal: Path, prompt: Path | None) -> ModelTeacher:
-    """Raises `MissingError` when the key or the prompt file is not there, `InputError` when the prompt is no good."""
+def open_endpoint_teacher(
+    options: TeacherOptions, journal: Path, prompts: Mapping[str, Prompt]
+) -> ModelTeacher:
+    """Raises `MissingError` when the environment variable with the key is not set."""
     key = read_key(options.api_key_env)
     return ModelTeacher(
         options.model or options.url,
         _manner_of(options),
         journal,
         lambda: connected(options, journal, key),
-        open_prompts(prompt),
+        prompts,
     )
 
 
-def open_local_teacher(options: LocalTeacher, journal: Path, prompt: Path | None) -> ModelTeacher:
-    """Raises `MissingError` when the prompt file is not there, `InputError` when the prompt is no good."""
+def open_local_teacher(options: LocalTeacher, journal: Path, prompts: Mapping[str, Prompt]) -> ModelTeacher:
+    """A model in this process; its weights are loaded when the first request is not in the journal."""
     from tunesmith.synthesize.local import open_local
 
     return ModelTeacher(
@@ -217,7 +183,7 @@ def open_local_teacher(options: LocalTeacher, journal: Path, prompt: Path | None
         Manner(options.max_tokens, options.temperature, options.seed),
         journal,
         lambda: open_local(options, journal),
-        open_prompts(prompt),
+        prompts,
     )
 
 
@@ -225,31 +191,29 @@ def _manner_of(options: TeacherOptions) -> Manner:
     return Manner(options.max_tokens, options.temperature, options.seed)
 
 
-def open_prompts(prompt: Path | None) -> dict[Kind, Prompt]:
-    """The prompts of every kind, tried out. Raises `MissingError` or `InputError`."""
-    return {kind: open_prompt(kind, prompt) for kind in KINDS}
-
-
 def estimate_endpoint(
     endpoint: TeacherOptions,
-    chunks: Iterable[Chunk],
+    sources: Iterable[Source],
     options: SynthesizeOptions,
     journal: Path,
-    prompt: Path | None,
+    prompts: Mapping[str, Path],
 ) -> Estimate:
     """What the requests would come to; nothing is sent, and the key is not needed.
 
+    Requests that hang on replies (answers to questions, checks by the teacher) are taken to be as many as they can be.
+
     Raises:
-        MissingError: the prompt file is not there.
-        InputError: the prompt is no good.
+        MissingError: a prompt file is not there.
+        InputError: a prompt is no good.
     """
-    teacher = ModelTeacher(endpoint.url, _manner_of(endpoint), journal, _nobody, open_prompts(prompt))
+    teacher = ModelTeacher(endpoint.url, _manner_of(endpoint), journal, _nobody, open_prompts(prompts))
     # Where the plan leaves the model to the server, the journal knows which it was.
     models = [endpoint.model] if endpoint.model else models_in(journal, endpoint.url)
     model = models[0] if len(models) == 1 else ""
-    pieces = {"question_answer": options.per_chunk, "summary": 1}
-    items = teacher.items(chunks, endpoint.url, model, options)
-    asked = ((item.request, pieces[item.kind]) for item in items)
+    asked = (
+        (teacher.item(ask, endpoint.url, model).request, pieces)
+        for ask, pieces in expected_asks(sources, options)
+    )
     return estimate_items(asked, journal, endpoint.prices, endpoint.concurrency)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,11 +13,16 @@ from tunesmith.endpoints import address_of, base_address
 from tunesmith.models.load import ComputeOptions
 from tunesmith.options import Options
 from tunesmith.spending import Budget, Prices, check_budget
-from tunesmith.synthesize.checks import CHECKS
+from tunesmith.synthesize.asks import FORMS
+from tunesmith.synthesize.checks import ALL_CHECKS, DEFAULT_CHECKS, MODEL_CHECKS
 
 BUILTIN = "builtin"
 CheckName = str
-WrittenKind = Literal["question_answer", "summary"]
+WrittenKind = Literal[
+    "question_answer", "summary", "instruction", "classification", "dialogue", "segmentation", "paraphrase"
+]
+RULE_KINDS = ("question_answer", "summary")
+"""What the built-in teacher writes."""
 
 
 class TeacherOptions(Options):
@@ -135,10 +141,29 @@ class SynthesizeOptions(Options):
         description="who writes the examples: builtin (rules, no model), ollama/NAME, a server's address, {url, model, "
         "…}, {local: MODEL, …}, or the name of a teacher from another package",
     )
-    kinds: tuple[WrittenKind, ...] = Field(("question_answer",), description="what to write", min_length=1)
+    kinds: tuple[WrittenKind, ...] = Field(
+        ("question_answer",), description="what to write about each passage", min_length=1
+    )
     per_chunk: int = Field(8, ge=1, description="most examples of each kind from one chunk")
+    calls: Literal[1, 2] = Field(
+        1,
+        description="question_answer: 1 asks for pairs, 2 for questions first and for each answer by itself",
+    )
+    segment: bool = Field(
+        False,
+        description="whether the teacher first splits each passage into paragraphs, which then are the passages; a "
+        "passage whose words it changes stays whole",
+    )
+    unanswerable: float = Field(
+        0.0, ge=0, lt=1, description="share of the kept questions that their passage does not answer"
+    )
+    unanswerable_answer: str = Field(
+        "The passage does not say.", min_length=1, description="what the student should answer to those"
+    )
+    labels: tuple[str, ...] = Field((), description="classification: the labels, each written equally often")
+    turns: int = Field(3, ge=1, description="dialogue: questions in one conversation, each with its answer")
     checks: tuple[CheckName, ...] = Field(
-        tuple(CHECKS),
+        DEFAULT_CHECKS,
         description="checks each example has to pass, in this order; what they refuse is kept with the reason",
     )
     near_duplicate: float = Field(
@@ -147,11 +172,39 @@ class SynthesizeOptions(Options):
         le=1,
         description="Jaccard similarity of 5-character pieces from which two prompts (or answers) are the same",
     )
+    semantic_duplicate: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="cosine of two prompts from which semantic_duplicate takes them for the same",
+    )
+    opener_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="largest share of kept prompts with the same three first words, for opener",
+    )
     max_question_words: int = Field(60, ge=3, description="longest question, in words")
-    max_answer_words: int = Field(120, ge=1, description="longest answer, in words")
-    prompt: str | None = Field(
+    max_answer_words: int = Field(120, ge=1, description="longest answer or summary, in words")
+    max_response_words: int = Field(
+        600, ge=1, description="longest response of an instruction, a dialogue or a scenario, in words"
+    )
+    prompts: dict[str, str] = Field(
+        {},
+        description="Jinja files in place of the built-in prompts, {NAME: file}, relative to the plan; `tunesmith "
+        "prompts FOLDER` writes the built-in ones",
+    )
+    judge: (
+        Annotated[
+            Annotated[str, Tag("word")]
+            | Annotated[TeacherOptions, Tag("server")]
+            | Annotated[LocalTeacher, Tag("local")],
+            Discriminator(_kind_of_teacher),
+        ]
+        | None
+    ) = Field(
         None,
-        description="Jinja file in place of the built-in prompt for a model teacher, relative to the plan",
+        description="who answers for the checks judge and round_trip, as teacher; null: the teacher itself",
     )
 
     @field_validator("teacher", mode="after")
@@ -176,20 +229,62 @@ class SynthesizeOptions(Options):
     @field_validator("checks")
     @classmethod
     def _are_checks(cls, checks: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [name for name in checks if name not in CHECKS]
+        wrong = [name for name in checks if name not in ALL_CHECKS]
         if wrong:
-            raise ValueError(f"{', '.join(wrong)}: no such check; there are {', '.join(CHECKS)}")
+            raise ValueError(f"{', '.join(wrong)}: no such check; there are {', '.join(ALL_CHECKS)}")
         return checks
+
+    @field_validator("prompts")
+    @classmethod
+    def _are_asks(cls, prompts: dict[str, str]) -> dict[str, str]:
+        wrong = [name for name in prompts if name not in FORMS]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: no such prompt; there are {', '.join(FORMS)}")
+        return prompts
+
+    @model_validator(mode="after")
+    def _everything_has_an_effect(self) -> SynthesizeOptions:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        if "classification" in self.kinds:
+            if len(set(self.labels)) < 2:
+                yield "classification needs labels, at least two different ones"
+        elif self.labels:
+            yield "labels have no effect without the kind classification"
+        if "dialogue" not in self.kinds and self.turns != 3:
+            yield "turns have no effect without the kind dialogue"
+        if "question_answer" not in self.kinds:
+            if self.calls == 2:
+                yield "calls: 2 has no effect without the kind question_answer"
+            if self.unanswerable:
+                yield "unanswerable has no effect without the kind question_answer"
+        asking = [name for name in self.checks if name in MODEL_CHECKS]
+        if self.judge is not None and not asking:
+            yield f"judge has no effect without the check {' or '.join(MODEL_CHECKS)}"
+        if isinstance(self.judge, str) and self.judge_endpoint is None:
+            known = "ollama/NAME, a server's http address, {url, model} or {local: MODEL}"
+            yield f"judge: {self.judge!r} is no model: say {known}"
+        if asking and self.judge is None and not self.is_model:
+            yield f"{', '.join(asking)} needs a model: name one with teacher or judge"
+        if self.teacher == BUILTIN:
+            yield from self._asks_too_much_of_rules()
+
+    def _asks_too_much_of_rules(self) -> Iterator[str]:
+        unknown = [kind for kind in self.kinds if kind not in RULE_KINDS]
+        if unknown:
+            yield f"the built-in teacher does not write {', '.join(unknown)}; name a model with teacher"
+        for name, default in (("calls", 1), ("segment", False), ("prompts", {})):
+            if getattr(self, name) != default and not (name == "prompts" and self.judge is not None):
+                yield f"{name} has no effect with the built-in teacher"
 
     @property
     def endpoint(self) -> TeacherOptions | None:
         """The server to ask, or `None` for a teacher of another kind."""
-        if isinstance(self.teacher, TeacherOptions):
-            return self.teacher
-        if not isinstance(self.teacher, str):
-            return None
-        address = address_of(self.teacher)
-        return None if address is None else TeacherOptions.model_validate(address)
+        return _server(self.teacher)
 
     @property
     def local(self) -> LocalTeacher | None:
@@ -205,6 +300,21 @@ class SynthesizeOptions(Options):
         return AddedTeacher(name=str(self.teacher)) if is_added else None
 
     @property
+    def is_model(self) -> bool:
+        """Whether the teacher is a model that can be asked anything."""
+        return self.endpoint is not None or self.local is not None
+
+    @property
+    def judge_endpoint(self) -> TeacherOptions | None:
+        """The server that answers for the checks, or `None` where it is none."""
+        return _server(self.judge)
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a check asks a model."""
+        return any(name in MODEL_CHECKS for name in self.checks)
+
+    @property
     def teacher_name(self) -> str:
         """What reports call the teacher; never holds a key."""
         endpoint, added = self.endpoint, self.added
@@ -216,4 +326,12 @@ class SynthesizeOptions(Options):
 
     def files(self, root: Path) -> list[Path]:
         """The user's files that the result depends on besides the options."""
-        return [] if self.prompt is None else [root / self.prompt]
+        return [root / path for path in self.prompts.values()]
+
+
+def _server(teacher: object) -> TeacherOptions | None:
+    """The server that a teacher or judge names, or `None` where it is no server."""
+    if isinstance(teacher, TeacherOptions):
+        return teacher
+    address = address_of(teacher) if isinstance(teacher, str) else None
+    return None if address is None else TeacherOptions.model_validate(address)

@@ -1,17 +1,20 @@
-"""The words a model teacher is asked with: Jinja files, sandboxed, tried out before the first request.
+"""The words a model is asked with: Jinja files, sandboxed, tried out before the first request.
 
-A prompt file has two blocks, `system` and `user`, and knows these names: `passage` (the text), `fence` (a
-mark that does not occur in it), `title`, `heading`, `kind`, `count` (most pairs wanted)."""
+A prompt file has two blocks, `system` and `user`. Which names it may use is in `asks.FORMS`, and on the page about
+synthesize; besides them it knows `fence`, a mark that occurs in nothing that it is shown.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError, MissingError
-from tunesmith.records import Chunk, Kind, content_id
+from tunesmith.records import content_id
+from tunesmith.synthesize.asks import FORMS
 
 if TYPE_CHECKING:
     import jinja2
@@ -19,23 +22,45 @@ if TYPE_CHECKING:
 BLOCKS = ("system", "user")
 
 
+class _AnyLevel(dict[str, str]):
+    """Stands for the attributes of a grid that is not known yet: every name has a level."""
+
+    def __missing__(self, name: str) -> str:
+        return f"some {name}"
+
+
+SAMPLES: dict[str, Any] = {
+    "passage": "A passage to try the prompt with.",
+    "title": "A title",
+    "heading": "A heading",
+    "count": 3,
+    "question": "A question to try the prompt with?",
+    "label": "first label",
+    "labels": ["first label", "second label"],
+    "instruction": "An instruction to try the prompt with.",
+    "target": "An answer to try the prompt with.",
+    "attributes": _AnyLevel(tone="friendly"),
+    "texts": {"tone": "as to a friend"},
+    "criteria": ["It names one benefit."],
+    "variant": 1,
+    "variants": 2,
+}
+"""What a prompt file is tried with before the first request."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     template: jinja2.Template
     where: str
+    names: tuple[str, ...]
 
-    def messages(self, chunk: Chunk, kind: Kind, count: int) -> list[dict[str, str]]:
-        """The system and the user message for one passage."""
-        names = {
-            "passage": chunk.text,
-            # Made from the text, so that the text cannot close the fence it stands in.
-            "fence": f"document-{content_id(chunk.text, length=12)}",
-            "title": chunk.title,
-            "heading": chunk.heading or "",
-            "kind": kind,
-            "count": count,
-        }
-        return [{"role": block, "content": self._render(block, names)} for block in BLOCKS]
+    def messages(self, names: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The system and the user message. Raises `InputError` where the file uses a name it does not know."""
+        known = {name: names.get(name) for name in self.names}
+        # Made from what is shown, so that no text can close the fence it stands in.
+        shown = content_id(*(str(known[name]) for name in sorted(known)), length=12)
+        known["fence"] = f"document-{shown}"
+        return [{"role": block, "content": self._render(block, known)} for block in BLOCKS]
 
     def _render(self, block: str, names: dict[str, Any]) -> str:
         import jinja2
@@ -45,33 +70,39 @@ class Prompt:
             return "".join(self.template.blocks[block](context)).strip()
         except jinja2.TemplateError as error:
             raise InputError(
-                f"the prompt cannot be filled in: {error}", where=self.where, do=_NAMES
+                f"the prompt cannot be filled in: {error}",
+                where=self.where,
+                do=f"a prompt file of this kind may use: {', '.join(sorted(names))}",
             ) from error
 
 
-_NAMES = "a prompt file may use: passage, fence, title, heading, kind, count"
-
-
-def open_prompt(kind: Kind, path: Path | None) -> Prompt:
-    """The user's prompt file, or the built-in one of that kind.
+def open_prompts(files: Mapping[str, Path]) -> dict[str, Prompt]:
+    """The prompt of every ask: the user's file where there is one, else the built-in one.
 
     Raises:
-        MissingError: the file is not there.
-        InputError: it is no template, lacks a block, or uses a name that is not known.
+        MissingError: a file is not there.
+        InputError: it is no template, lacks a block, uses a name that is not known, or does not show what it is about.
     """
+    return {name: open_prompt(name, files.get(name)) for name in FORMS}
+
+
+def built_in_prompt(name: str) -> str:
+    """The text of a prompt file that comes with tunesmith."""
+    return (resources.files(__package__) / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def open_prompt(name: str, path: Path | None) -> Prompt:
+    """The prompt of one ask. Raises as `open_prompts` does."""
     import jinja2
     from jinja2.sandbox import SandboxedEnvironment
 
-    where = f"{kind}.jinja" if path is None else str(path)
+    form = FORMS[name]
+    where = f"{name}.jinja" if path is None else str(path)
     try:
-        source = (
-            (resources.files(__package__) / "prompts" / where).read_text(encoding="utf-8")
-            if path is None
-            else path.read_text(encoding="utf-8")
-        )
+        source = built_in_prompt(name) if path is None else path.read_text(encoding="utf-8")
     except OSError as error:
         raise MissingError(
-            "the prompt file cannot be read", where=where, do="mend synthesize.prompt"
+            "the prompt file cannot be read", where=where, do=f"mend synthesize.prompts.{name}"
         ) from error
     except UnicodeDecodeError as error:
         raise InputError("the prompt file is not UTF-8 text", where=where, do="save it as UTF-8") from error
@@ -89,11 +120,13 @@ def open_prompt(kind: Kind, path: Path | None) -> Prompt:
             where=where,
             do="write {% block system %}…{% endblock %} and {% block user %}…{% endblock %}",
         )
-    prompt = Prompt(template, where)
-    sample = Chunk("", "", "Title", None, "A passage.", 0, 10, None, None, 3)
-    user = prompt.messages(sample, kind, 3)[1]["content"]
-    if sample.text not in user:
+    prompt = Prompt(template, where, form.names)
+    user = prompt.messages(SAMPLES)[1]["content"]
+    hidden = [shown for shown in form.shows if str(SAMPLES[shown]) not in user]
+    if hidden:
         raise InputError(
-            "the prompt does not show the passage", where=where, do="put {{ passage }} into the block user"
+            f"the prompt does not show the {' nor the '.join(hidden)}",
+            where=where,
+            do=f"put {' and '.join('{{ ' + shown + ' }}' for shown in hidden)} into the block user",
         )
     return prompt

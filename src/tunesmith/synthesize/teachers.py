@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator
 
-from tunesmith.records import Chunk, Example, Kind, Refused, content_id
+from tunesmith.errors import InputError
+from tunesmith.records import Chunk, Example, Kind, Refused, Scenario, content_id
+from tunesmith.synthesize.borrowed import Borrowed
 from tunesmith.synthesize.clauses import read_clause
+from tunesmith.synthesize.kinds import Source
 from tunesmith.synthesize.options import SynthesizeOptions
 from tunesmith.synthesize.references import Memory, resolve
 from tunesmith.synthesize.rules import ask
 from tunesmith.synthesize.rules.statement import Draft
 from tunesmith.synthesize.sentences import Sentence, read_sentences
+from tunesmith.synthesize.share import n_unanswerable
 from tunesmith.synthesize.summaries import central_sentence
 from tunesmith.synthesize.tagger import tag_sentence
 
@@ -23,10 +27,12 @@ class RuleTeacher:
 
     name = "builtin"
 
-    def write(self, chunks: Iterable[Chunk], options: SynthesizeOptions) -> Iterator[Example | Refused]:
+    def write(self, sources: Iterable[Source], options: SynthesizeOptions) -> Iterator[Example | Refused]:
+        """Raises `InputError` for scenarios: rules can turn statements round, not write about a subject."""
         reached: dict[str, int] = {}
         seen: dict[str, tuple[set[str], set[str]]] = {}
-        for chunk in chunks:
+        borrowed = Borrowed()
+        for chunk in map(_passage, sources):
             capital, small = seen.setdefault(chunk.source_id, (set(), set()))
             capital.update(_NAME.findall(chunk.text))
             small.update(_SMALL.findall(chunk.text))
@@ -36,9 +42,14 @@ class RuleTeacher:
             reached[chunk.source_id] = max(already, chunk.end)
             if "question_answer" in options.kinds:
                 for sentence, draft in self._questions(chunk, options.per_chunk, already, names, small):
-                    yield _example(
+                    example = _example(
                         chunk, sentence, "question_answer", draft.question, draft.answer, draft.rule
                     )
+                    borrowed.lend(example)
+                    yield example
+                for _ in range(n_unanswerable(chunk.id, options.per_chunk, options.unanswerable)):
+                    if (lent := borrowed.borrow(chunk)) is not None:
+                        yield _without_answer(chunk, lent, options.unanswerable_answer)
             if "summary" in options.kinds and (found := central_sentence(list(read_sentences(chunk.text)))):
                 yield _example(chunk, found, "summary", SUMMARY_INSTRUCTION, found.text, "central_sentence")
 
@@ -94,6 +105,33 @@ def ask_passage(
         if statement is not None and (drafts := ask(statement)):
             found.append((sentence, drafts))
     return found
+
+
+def _passage(source: Source) -> Chunk:
+    if isinstance(source, Scenario):
+        raise InputError(
+            "the built-in teacher cannot write about scenarios",
+            where="synthesize.teacher",
+            do="name a model: a server's address, or a local one",
+        )
+    return source
+
+
+def _without_answer(chunk: Chunk, lent: Example, refusal: str) -> Example:
+    """A question of another passage, asked about this one."""
+    return Example(
+        id=content_id(chunk.source_id, "unanswerable", lent.instruction, chunk.text),
+        source_id=chunk.source_id,
+        kind="question_answer",
+        instruction=lent.instruction,
+        target=refusal,
+        context=chunk.text,
+        chunk_id=chunk.id,
+        first_page=chunk.first_page,
+        last_page=chunk.last_page,
+        teacher=RuleTeacher.name,
+        attributes={"rule": "borrowed", "answerable": "no"},
+    )
 
 
 def _example(chunk: Chunk, sentence: Sentence, kind: Kind, question: str, answer: str, rule: str) -> Example:
