@@ -27,6 +27,7 @@ from tunesmith.read.files import find_files
 from tunesmith.read.stage import ScenarioOptions, chunk_documents, plan_scenarios, read_documents
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.steps.base import Context
+from tunesmith.steps.data import check_teacher
 from tunesmith.steps.results import judge_material
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.estimate import Estimate
@@ -87,6 +88,7 @@ class Sizes:
 
 def forecast(plan: Plan, root: Path, run: Run) -> Outlook:
     """Look at the plan without running it. What would stop the run at once stops this too, with the same message."""
+    check_teacher(plan)
     stages = list(survey(plan, root, run))
     sizes = replace(measure(plan, root, run, stages), judge=_judging(plan, root, run, stages))
     weights = count_weights(plan.train.base)

@@ -25,6 +25,7 @@ from tunesmith import __version__
 from tunesmith.models.load import check_before_the_run
 from tunesmith.plan import Plan
 from tunesmith.steps.base import Context, Step
+from tunesmith.steps.data import check_teacher
 from tunesmith.steps.results import check_judge
 from tunesmith.steps.table import steps_of
 from tunesmith.store import (
@@ -112,7 +113,7 @@ def survey(plan: Plan, root: Path, run: Run) -> Iterator[StagePlan]:
         if key is None:
             standing: Standing = "waits"
         elif state and state.key == key:
-            standing = "cached" if state.status == "done" else "partly done"
+            standing = "cached" if _is_finished(state) else "partly done"
         else:
             standing = "cached" if run.is_done(step.name, key) else "to run"
         # A result that is kept under another name comes back on the run; what follows cannot be told before that.
@@ -145,6 +146,7 @@ def run_plan(
     names = [step.name for step in steps_of(plan)]
     if until is None or names.index(until) >= names.index("train"):
         check_before_the_run(plan.train.base)  # not after an hour of a paid teacher
+    check_teacher(plan)
     if until is None or until not in names[: names.index("score")]:
         check_judge(plan, root)
     with Run(folder) as run:
@@ -165,7 +167,7 @@ def _run_step(step: Step, context: Context, watcher: Watcher) -> None:
         missing = [name for name in step.reads if not (context.run.folder / name).exists()]
         raise RuntimeError(f"{step.name} needs {', '.join(missing)}, which an earlier stage did not write")
     state = context.run.begin(step.name, key)
-    if state.status == "done" and all((context.run.folder / name).exists() for name in step.writes):
+    if _is_finished(state) and all((context.run.folder / name).exists() for name in step.writes):
         watcher.stage_ends(step.name, state, True)
         return
     state.status = "running"
@@ -178,6 +180,11 @@ def _run_step(step: Step, context: Context, watcher: Watcher) -> None:
         state.counts = step.run(context)
         state.status = "done"
     watcher.stage_ends(step.name, state, False)
+
+
+def _is_finished(state: StageState) -> bool:
+    """Whether nothing is left to do. What a server did not answer is asked again in the next run; the rest is kept."""
+    return state.status == "done" and not state.counts.get("unanswered")
 
 
 @contextmanager

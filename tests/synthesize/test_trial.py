@@ -160,6 +160,50 @@ def test_run_tells_accepted_rows_money_and_time_left(tmp_path: Path) -> None:
     assert last.endswith("about 0 s left")
 
 
+def test_what_had_no_reply_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
+    from tunesmith.pipeline import run_plan, survey
+    from tunesmith.plan import load_plan
+    from tunesmith.store import Run
+
+    is_broken = True
+
+    def script(body: Body, before: int) -> Answer:
+        return Answer(status=500) if is_broken and "Tank 5 " in str(body) else one_pair(body, before)
+
+    with StubServer(script) as server:
+        plan = load_plan(plan_of(tmp_path, server, tries=1))
+        folder = tmp_path / "runs/t"
+
+        def standing() -> str:
+            return {stage.name: stage.standing for stage in survey(plan, tmp_path, Run(folder))}["synthesize"]
+
+        run_plan(plan, tmp_path, folder, until="synthesize")
+        assert len((folder / "synthesize/examples.jsonl").read_text().splitlines()) == 11
+        assert (len(server.requests), standing()) == (12, "partly done")
+        is_broken = False
+        run_plan(plan, tmp_path, folder, until="synthesize")
+        assert len((folder / "synthesize/examples.jsonl").read_text().splitlines()) == 12
+        assert (len(server.requests), standing()) == (13, "cached")
+        run_plan(plan, tmp_path, folder, until="synthesize")
+        assert len(server.requests) == 13
+
+
+def test_missing_local_teacher_is_told_by_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with StubServer() as server:
+        plan = plan_of(tmp_path, server)
+    assert cli.main(["check", str(plan), "synthesize.teacher={local: ./nothing}"]) == 4
+    assert "no such model folder" in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_teacher_is_placed_by_the_keys_of_the_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StubServer() as server:
+        plan = plan_of(tmp_path, server, budget={"money": 3})
+    assert cli.main(["check", str(plan)]) == 2
+    assert "synthesize.teacher: budget.money needs prices" in capsys.readouterr().err
+
+
 # Teachers of other packages
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunesmith.errors import InputError
-from tunesmith.models.load import model_folder, weights_sha256
+from tunesmith.models.load import check_before_the_run, model_folder, weights_sha256
+from tunesmith.plan import Plan
 from tunesmith.prepare.stage import (
     DataFacts,
     DataOptions,
@@ -116,6 +117,12 @@ def teacher_outside(context: Context) -> dict[str, str]:
     return files | {"teacher model": weights_sha256(model_folder(options.local.local))}
 
 
+def check_teacher(plan: Plan) -> None:
+    """Raises `MissingError` now for a model in this process that is not there."""
+    if plan.synthesize is not None and plan.synthesize.local is not None:
+        check_before_the_run(plan.synthesize.local.local)
+
+
 def _teacher_progress(
     teacher: Teacher | ModelTeacher, sources: Sequence[Source], options: SynthesizeOptions
 ) -> str | Told:
@@ -153,6 +160,8 @@ def synthesize_step(context: Context) -> Counts:
         {Example: "synthesize/examples.jsonl", Refused: "synthesize/refused.jsonl"},
         _teacher_progress(teacher, sources, options),
     )
+    if isinstance(teacher, ModelTeacher) and teacher.n_unanswered:
+        counts["unanswered"] = teacher.n_unanswered
     if not counts["examples"]:
         raise InputError(
             f"the teacher ({teacher.name}) got no example out of {len(sources)}"

@@ -104,7 +104,7 @@ class Client:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._delayed: dict[Job, asyncio.TimerHandle] = {}
         self._drained: asyncio.Event | None = None
-        self._n_answered = before.replies
+        self._has_answered = self.journal.has_replies_of(self.options.url)
         self._n_failed_in_a_row = 0
         self._started_at = time.time()
         self._noted = 0.0
@@ -230,7 +230,7 @@ class Client:
         self._note_time()
         if reply is not None:
             self._n_failed_in_a_row = 0
-            self._n_answered += 1
+            self._has_answered = True
             if status == 200:
                 self._accepted.add(asked)
             self._keep(job, reply)
@@ -279,7 +279,7 @@ class Client:
         if job.tries >= self.options.tries or self.is_closing:
             self._n_failed_in_a_row += job.tries >= self.options.tries
             self._finish(job, Unanswered(trouble, job.tries))
-            if self._n_answered == 0:
+            if not self._has_answered:
                 self._give_up(unreachable(self.options, self.option, trouble))
             elif self._n_failed_in_a_row >= self.options.give_up_after:
                 self._give_up(broken_down(self.options, self._n_failed_in_a_row, trouble))

@@ -93,6 +93,8 @@ class ModelTeacher:
         self._answerer: Answerer | None = None
         self.n_replied = 0
         """Requests whose replies were read, of `n_items`."""
+        self.n_unanswered = 0
+        """Of them, those that had no reply after all tries: the next run asks again."""
         self.listener: Callable[[Item[Any], Reply | Unanswered], None] | None = None
         """Hears each reply before its examples are given out."""
 
@@ -122,7 +124,7 @@ class ModelTeacher:
     @contextmanager
     def session(self) -> Generator[Session]:
         """The model, ready to answer. Raises `MissingError` or `TunesmithError` for what stops the whole run."""
-        self.n_replied = 0
+        self.n_replied = self.n_unanswered = 0
         with self._connect() as answerer:
             self._answerer = answerer
             yield Session(self, answerer)
@@ -135,6 +137,7 @@ class ModelTeacher:
 
     def heard(self, item: Item[Any], reply: Reply | Unanswered) -> None:
         self.n_replied += 1
+        self.n_unanswered += isinstance(reply, Unanswered) and reply.tries > 0
         if self.listener is not None:
             self.listener(item, reply)
 

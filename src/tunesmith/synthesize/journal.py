@@ -144,6 +144,14 @@ class Journal:
             seconds,
         )
 
+    def has_replies_of(self, address: str) -> bool:
+        """Whether that server ever answered."""
+        with self._reading:
+            found = self._reader.execute(
+                "SELECT 1 FROM reply WHERE address = ? LIMIT 1", (address,)
+            ).fetchone()
+        return found is not None
+
     def mean_seconds(self) -> float | None:
         """How long a request took that was answered; `None` before one was."""
         with self._reading:

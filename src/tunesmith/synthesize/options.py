@@ -122,19 +122,19 @@ class AddedTeacher(Options):
 
 def _kind_of_teacher(teacher: Any) -> str:
     if isinstance(teacher, AddedTeacher) or (isinstance(teacher, dict) and "name" in teacher):
-        return "added"
+        return "an added teacher"
     if isinstance(teacher, LocalTeacher) or (isinstance(teacher, dict) and "local" in teacher):
-        return "local"
-    return "server" if isinstance(teacher, TeacherOptions | dict) else "word"
+        return "a local model"
+    return "a server" if isinstance(teacher, TeacherOptions | dict) else "a word"
 
 
 class SynthesizeOptions(Options):
     # told apart by what was written, so that a mistake in one kind is not reported for the others too
     teacher: Annotated[
-        Annotated[str, Tag("word")]
-        | Annotated[TeacherOptions, Tag("server")]
-        | Annotated[LocalTeacher, Tag("local")]
-        | Annotated[AddedTeacher, Tag("added")],
+        Annotated[str, Tag("a word")]
+        | Annotated[TeacherOptions, Tag("a server")]
+        | Annotated[LocalTeacher, Tag("a local model")]
+        | Annotated[AddedTeacher, Tag("an added teacher")],
         Discriminator(_kind_of_teacher),
     ] = Field(
         BUILTIN,
