@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tunesmith import __version__
-from tunesmith.commands import auditing, files, judging, plans
+from tunesmith.commands import auditing, data, files, judging, plans
 from tunesmith.errors import TunesmithError
 
 INTERRUPTED = 130
@@ -56,6 +56,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     judging.judge,
     judging.tally,
     files.estimate,
+    data.convert,
 )
 """In the order in which `tunesmith --help` lists them."""
 

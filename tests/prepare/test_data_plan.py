@@ -182,3 +182,50 @@ def test_bad_rows_are_kept_with_file_and_line_until_there_are_too_many(tmp_path:
     ) as caught:
         prepared(tmp_path, "prepare.bad_rows=0.05")
     assert caught.value.exit_code == 3
+
+
+def test_the_card_tells_where_rows_come_from_and_how_long_they_are(tmp_path: Path, model: Path) -> None:
+    import yaml
+    from transformers import AutoTokenizer
+
+    rows = [*numbered(30), {"instruction": "Broken.", "output": ""}]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    write_jsonl(tmp_path / "general.jsonl", numbered(20, 5000))
+    listener = Listener()
+    overrides = (
+        "prepare.data={path: rows.jsonl, license: cc-by-4.0}",
+        "prepare.mix={data: general.jsonl, share: 0.3, license: mit}",
+        "prepare.subsets=[0.1, 1.0]",
+        "train.max_length=28",
+    )
+    folder = run_plan(
+        a_plan(model, *overrides), tmp_path, tmp_path / "run", until="prepare", watcher=listener
+    )
+    card = (folder / "prepare/README.md").read_text(encoding="utf-8")
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == ["cc-by-4.0", "mit"]
+    assert [one["split"] for one in head["configs"][0]["data_files"]] == ["train", "validation", "test"]
+    # 30 rows: 6 for testing, 3 for validation, 21 to train on; 21 / 0.7 * 0.3 = 9 mixed in
+    assert "| finished rows read | 50 | format 1 |" in card
+    assert "| general.jsonl | alpaca | 20 | 0 | 9 rows mixed in, 30 % of training | mit |" in card
+    train = list(read_rows(folder / "prepare/train.jsonl", Row))
+    subsets = {
+        share: {row.id for row in read_rows(folder / f"prepare/subsets/train-{share}.jsonl", Row)}
+        for share in ("0.1", "1")
+    }
+    assert (len(train), len(subsets["0.1"]), len(subsets["1"])) == (30, 3, 30)
+    assert subsets["0.1"] < subsets["1"]
+    facts = json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))
+    assert facts["window"] == 28
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    chat = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": row.completion}],
+            tokenize=False,
+        )
+        for row in train
+    ]
+    whole = [len(tokenizer(text.rstrip("\n"), add_special_tokens=False)["input_ids"]) for text in chat]
+    assert facts["lengths"]["train"]["whole"][3] == max(whole)
+    assert facts["lengths"]["train"]["over_window"] == sum(n > 28 for n in whole)
+    assert listener.counts["prepare"]["rows over the window"] >= facts["lengths"]["train"]["over_window"]

@@ -121,7 +121,7 @@ def read_data(
     facts.license = options.license or found.license
     bad: list[str] = []
     columns = Columns(options.columns)
-    for file in _wanted(found.files, options):
+    for file in wanted_files(found.files, options):
         facts.files += 1
         rows = read_table_leniently(file.path)
         head = list(itertools.islice(rows, SHORT_LIST))
@@ -147,7 +147,8 @@ def read_data(
     _stop_when_too_bad(bad, facts, bad_rows)
 
 
-def _wanted(files: Sequence[DataFile], options: DataOptions) -> list[DataFile]:
+def wanted_files(files: Sequence[DataFile], options: DataOptions) -> list[DataFile]:
+    """The files of the part that the options name; all of them where they name none."""
     if options.take is None:
         return list(files)
     chosen = [file for file in files if file.part in (options.take, None)]

@@ -168,6 +168,9 @@ def read_asked(values: Mapping[str, Any], format: FormatName, columns: Columns, 
     answers = _answers(columns.get(values, answer_role), answer_role)
     extra = EXTRA.get(format, ())
     context = _optional_text(columns.get(values, extra[0]), extra[0]) if extra else None
+    more = values.get("other_references")
+    if isinstance(more, list):  # as `prepare` writes them
+        answers = tuple(dict.fromkeys([*answers, *(_text(part, answer_role) for part in more)]))
     return [Asked(instruction, answers, context or None, system=_system(values, columns))]
 
 
@@ -238,12 +241,16 @@ def _system(values: Mapping[str, Any], columns: Columns) -> str:
 
 
 def _parsed_list(value: Any) -> Any:
-    """A list that a CSV cell or a Parquet text column holds as JSON."""
+    """A list of messages, also where a cell holds it as JSON; other texts in brackets stay texts."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return json.loads(value)
-        except ValueError:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
             return value
+        is_said = bool(found) and all(
+            isinstance(one, dict) and {"role", "from"} & one.keys() for one in found
+        )
+        return found if is_said else value
     return value
 
 

@@ -147,6 +147,10 @@ class PrepareOptions(Options):
     mix: tuple[DataOptions, ...] = Field(
         (), description="sets to mix into training by share, such as [{data: general.jsonl, share: 0.3}]"
     )
+    subsets: tuple[float, ...] = Field(
+        (),
+        description="shares of the training set to write as files too, each inside the larger ones: [0.01, 0.1]",
+    )
     bad_rows: float = Field(
         0.1, ge=0, le=1, description="largest share of a set's rows that may be unusable before the run stops"
     )
@@ -177,6 +181,16 @@ class PrepareOptions(Options):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict | DataOptions) else value
+
+    @field_validator("subsets")
+    @classmethod
+    def _are_shares(cls, subsets: tuple[float, ...]) -> tuple[float, ...]:
+        wrong = [share for share in subsets if not 0 < share <= 1]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(map(str, wrong))}: a subset is a share of the training set, above 0, up to 1"
+            )
+        return subsets
 
     @model_validator(mode="after")
     def _data_fits_together(self) -> PrepareOptions:

@@ -14,6 +14,7 @@ from tunesmith.prepare.options import DataOptions, PrepareOptions, SplitOptions
 from tunesmith.prepare.prompts import student_prompt
 from tunesmith.prepare.sources import find_data
 from tunesmith.prepare.split import split_groups, stratified_order
+from tunesmith.prepare.subsets import nested_subset
 from tunesmith.records import Example, Refused, Row, SplitName
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PrepareOptions",
     "SplitOptions",
     "find_data",
+    "nested_subset",
     "prepare_rows",
     "read_data",
 ]

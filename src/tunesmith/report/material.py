@@ -33,6 +33,9 @@ def data_section(study: Study) -> Section | None:
                 [*study.refused, *study.refused_rows],
                 len(study.examples) + len(study.refused) or len(study.rows) + len(study.refused_rows),
             ),
+            "lengths": _length_lines(study),
+            "window": count(study.window or 0),
+            "base": study.base,
             "sources": sources[:SOURCES_SHOWN],
             "sources_left_out": max(0, len(sources) - SOURCES_SHOWN),
             "notes": _note_lines([note for note in study.notes if not note.is_refusal]),
@@ -99,6 +102,19 @@ def _step(
     name: str, size: int, words: str, part: float | None = None, *, is_split: bool = False
 ) -> dict[str, Any]:
     return {"name": name, "size": count(size), "words": words, "part": part, "is_split": is_split}
+
+
+def _length_lines(study: Study) -> list[dict[str, str]]:
+    """Tokens of each split: median, 90 %, 99 %, longest."""
+    return [
+        {
+            "split": split,
+            **{part: ", ".join(count(n) for n in one[part]) for part in ("prompt", "answer", "whole")},
+            "over": f"{count(one['over_window'])} ({share(one['over_window'], one['rows'])})",
+        }
+        for split, one in study.lengths.items()
+        if one["rows"]
+    ]
 
 
 def _refused_lines(refused: Sequence[Refused], drafts: int) -> list[dict[str, Any]]:

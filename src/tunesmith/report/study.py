@@ -65,6 +65,10 @@ class Study:
     """Of a grid of scenarios: attribute, level, and how often it was planned, produced and kept."""
     data: Sequence[Mapping[str, Any]] = ()
     """The sets of finished rows, as `prepare.data.DataFacts` in plain values."""
+    lengths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Split to `prepare.lengths.Lengths` in plain values; empty where they were not measured."""
+    window: int | None = None
+    """Tokens the base model sees at once in training."""
     rows: Sequence[Row] = ()
     refused_rows: Sequence[Refused] = ()
     """Accepted examples that `prepare` turned down."""

@@ -9,16 +9,6 @@ from typing import Any
 from tunesmith.errors import InputError
 from tunesmith.models.load import check_before_the_run, model_folder, weights_sha256
 from tunesmith.plan import Plan
-from tunesmith.prepare.stage import (
-    DataFacts,
-    DataOptions,
-    Given,
-    Ids,
-    LeakReport,
-    find_data,
-    prepare_rows,
-    read_data,
-)
 from tunesmith.read.files import find_files
 from tunesmith.read.stage import (
     ScenarioOptions,
@@ -33,12 +23,10 @@ from tunesmith.records import (
     Example,
     Note,
     Refused,
-    Row,
     Scenario,
-    SplitName,
     as_row,
 )
-from tunesmith.steps.base import SHOWN_REFUSALS, SPLITS, Context, Counts, Told, duration, keep
+from tunesmith.steps.base import SHOWN_REFUSALS, Context, Counts, Told, duration, keep
 from tunesmith.store import (
     file_fingerprint,
     read_rows,
@@ -178,93 +166,3 @@ def _coverage(context: Context, scenarios: list[Scenario]) -> list[dict[str, Any
     kept = {example.chunk_id or "" for example in context.rows("synthesize/examples.jsonl", Example)}
     refused = {one.chunk_id or "" for one in context.rows("synthesize/refused.jsonl", Refused) if one.target}
     return [as_row(line) for line in coverage(scenarios, kept | refused, kept)]
-
-
-USES: dict[str, SplitName | None] = {
-    "data": None,
-    "test_data": "test",
-    "validation_data": "validation",
-    "mix": None,
-}
-"""The keys of finished data, and the part that each puts its rows in."""
-
-
-def data_outside(context: Context) -> dict[str, str]:
-    """Finished data by the content of its files."""
-    found: dict[str, str] = {}
-    for use in USES:
-        for source in getattr(context.plan.prepare, use):
-            for file in find_data(source, context.root).files:
-                found[f"data {file.name}"] = file_fingerprint(file.path)
-    return found
-
-
-def prepare_step(context: Context) -> Counts:
-    given = _Finished(context)
-    examples = [item.example for item in given.items]
-    examples += (
-        read_rows(context.run.folder / "synthesize/examples.jsonl", Example) if context.plan.read else []
-    )
-    parts = {item.example.id: item.part for item in given.items if item.part is not None}
-    report = LeakReport()
-    try:
-        prepared = list(
-            prepare_rows(examples, context.plan.prepare, parts=parts, mixed=given.mixed, report=report)
-        )
-    finally:
-        # Also when the run stops over them: then they are what people want to see.
-        write_json(context.run.folder / "prepare/leaks.json", [as_row(leak) for leak in report.leaks])
-    counts: Counts = dict(given.counts)
-    for split in SPLITS:
-        rows = [row for row in prepared if isinstance(row, Row) and row.split == split]
-        counts |= keep(context, rows, {Row: f"prepare/{split}.jsonl"}, "rows")
-    refused = [*given.refused, *(row for row in prepared if isinstance(row, Refused))]
-    counts |= keep(context, refused, {Refused: "prepare/refused.jsonl"}, "rows")
-    write_json(
-        context.run.folder / "prepare/data.json",
-        {
-            "sets": [as_row(facts) for facts in given.facts],
-            "leaks": {"held_out_rows": report.counts, "not_looked": report.not_looked},
-        },
-    )
-    return counts | {"leaks": len(report.leaks)}
-
-
-class _Finished:
-    """The finished rows that the plan names, read: own ones with their parts, and sets to mix in."""
-
-    def __init__(self, context: Context) -> None:
-        self.items: list[Given] = []
-        self.refused: list[Refused] = []
-        self.mixed: list[tuple[DataOptions, list[Example]]] = []
-        self.facts: list[DataFacts] = []
-        options = context.plan.prepare
-        ids = Ids(options.duplicates)
-        for use, part in USES.items():
-            for source in getattr(options, use):
-                facts = DataFacts(source.name, share=source.share, use=use)
-                self.facts.append(facts)
-                own: list[Given] = []
-                for item in read_data(source, context.root, facts, ids=ids, bad_rows=options.bad_rows):
-                    (own.append(item) if isinstance(item, Given) else self.refused.append(item))
-                    context.progress(facts.rows, None, f"rows of {source.name}")
-                if part is not None and len(facts.parts) > 1:
-                    raise InputError(
-                        f"the set comes in parts: {', '.join(facts.parts)}",
-                        where=f"prepare.{use}: {source.path}",
-                        do=f"say which one is meant, with take: {part}",
-                    )
-                if source.share is not None:
-                    training = [item.example for item in own if item.part in (None, "train")]
-                    self.mixed.append((source, training))
-                else:
-                    self.items += [Given(item.example, part or item.part) for item in own]
-
-    @property
-    def counts(self) -> Counts:
-        """Rows by format, and the unusable ones: what people see of a set at first."""
-        found: Counts = {}
-        for facts in self.facts:
-            for name in facts.formats:
-                found[f"{name} rows"] = found.get(f"{name} rows", 0) + facts.rows
-        return found

@@ -182,6 +182,7 @@ def gather_study(context: Context) -> Study:
     rows = [row for split in SPLITS for row in context.rows(f"prepare/{split}.jsonl", Row)]
     predictions = predictions_of(context)
     settings = plan.model_dump(mode="json")
+    prepared = json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))
     summaries = context.rows("compare/summaries.jsonl", Summary)
     comparisons = context.rows("compare/comparisons.jsonl", Comparison)
     return Study(
@@ -200,7 +201,9 @@ def gather_study(context: Context) -> Study:
         coverage=json.loads((folder / "synthesize/coverage.json").read_text(encoding="utf-8"))
         if plan.synthesize
         else (),
-        data=json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))["sets"],
+        data=prepared["sets"],
+        lengths=prepared["lengths"],
+        window=prepared["window"],
         rows=rows,
         refused_rows=context.rows("prepare/refused.jsonl", Refused),
         leaks=json.loads((folder / "prepare/leaks.json").read_text(encoding="utf-8")),

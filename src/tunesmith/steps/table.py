@@ -13,9 +13,7 @@ from dataclasses import replace
 from tunesmith.plan import TUNED, Plan
 from tunesmith.steps.base import SPLITS, SYSTEMS, Step
 from tunesmith.steps.data import (
-    data_outside,
     documents_outside,
-    prepare_step,
     read_step,
     synthesize_step,
     teacher_outside,
@@ -29,6 +27,7 @@ from tunesmith.steps.models import (
     systems_outside,
     train_step,
 )
+from tunesmith.steps.prepared import data_outside, prepare_step
 from tunesmith.steps.results import (
     compare_step,
     grades_outside,
@@ -46,6 +45,7 @@ _PREPARED = (
     "prepare/refused.jsonl",
     "prepare/leaks.json",
     "prepare/data.json",
+    "prepare/README.md",
 )
 _ANSWERS = tuple(answers_file(system) for system in SYSTEMS)
 _GENERATED = (*_ANSWERS, OTHER_SETTINGS)

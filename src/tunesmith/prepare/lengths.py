@@ -1,0 +1,59 @@
+"""How long the rows are in the base model's tokens, against what it can see at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tunesmith.records import Row
+
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+AT_ONCE = 1000
+
+Count = Callable[[list[str]], list[int]]
+"""Tokens of each text, without special ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens of one split."""
+
+    rows: int
+    prompt: tuple[int, ...]
+    """Median, 90th and 99th percentile, and longest; nearest rank."""
+    answer: tuple[int, ...]
+    whole: tuple[int, ...]
+    """Prompt, answer and what the template puts round them."""
+    over_window: int
+    """Rows that do not fit into the window."""
+
+
+def measure_lengths(rows: Sequence[Row], count: Count, *, template: int, window: int) -> Lengths:
+    """Lengths of rows.
+
+    Args:
+        count: the base model's tokenizer.
+        template: tokens put round prompt and answer.
+        window: most tokens of a whole row.
+    """
+    prompts: list[int] = []
+    answers: list[int] = []
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        prompts += count([row.prompt for row in part])
+        answers += count([row.completion for row in part])
+    whole = [prompt + answer + template for prompt, answer in zip(prompts, answers, strict=True)]
+    return Lengths(
+        rows=len(rows),
+        prompt=quantiles(prompts),
+        answer=quantiles(answers),
+        whole=quantiles(whole),
+        over_window=sum(length > window for length in whole),
+    )
+
+
+def quantiles(values: Sequence[int]) -> tuple[int, ...]:
+    """The values at `QUANTILES`, by nearest rank; empty for no values."""
+    ordered = sorted(values)
+    return tuple(ordered[max(0, math.ceil(q * len(ordered)) - 1)] for q in QUANTILES) if ordered else ()
