@@ -192,7 +192,7 @@ def stage(url: str, count: int, journal: Path, prompt: str = "") -> int:
         {
             "teacher": {"url": url, "model": "stub", "concurrency": AT_ONCE},
             "checks": ["format", "length", "refusal", "self_contained", "grounded"],
-            "prompt": prompt or None,
+            "prompts": {"question_answer": prompt} if prompt else {},
         }
     )
     chunks = (
