@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.judging.cost import cost_remarks, judging_cost
-from tunesmith.models.load import BUILTIN, model_folder, weight_files
+from tunesmith.models.load import BUILTIN, BUILTIN_ENCODER, model_folder, weight_files
 from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
 from tunesmith.prepare.stage import DataFacts, Ids, find_data, read_data
@@ -276,7 +276,7 @@ def count_weights(base: str) -> int | None:
 
     A safetensors file starts with the length of its JSON header as 8 bytes, little-endian.
     """
-    if base != BUILTIN and not Path(base).expanduser().exists():
+    if base not in (BUILTIN, BUILTIN_ENCODER) and not Path(base).expanduser().exists():
         return None
     total = 0
     for path in weight_files(model_folder(base)):
@@ -330,6 +330,10 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
         case "generate":
             if weights is None or sizes.prompt_tokens is None or sizes.test_rows is None:
                 return None
+            if plan.task == "classify":
+                # Three systems read the test texts, and the logistic regression the training texts.
+                read = 3 * sizes.prompt_tokens + (sizes.train_tokens or 0)
+                return 5 + PROMPT_FLOPS * weights * read / speed
             decodings = plan.generate.decodings.values()
             new_tokens = sum(one.num_beams * one.max_new_tokens for one in decodings)
             decoded = DECODE_FACTOR * sizes.test_rows * new_tokens
@@ -339,6 +343,8 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
             return 5 + systems * PROMPT_FLOPS * weights * (2 * sizes.prompt_tokens + decoded) / speed
         case "judge":
             return None if plan.judge is not None and plan.judge.judge != "builtin" else 5.0
+        case "score" if plan.task == "classify":
+            return 5.0
         case "score":
             return None if sizes.test_rows is None else 5 + 0.1 * sizes.test_rows
         case _:

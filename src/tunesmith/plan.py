@@ -4,32 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from tunesmith import config, plugins
 from tunesmith.compare.stage import CompareOptions
 from tunesmith.generate.stage import GenerateOptions
+from tunesmith.models.load import BUILTIN, ComputeOptions
 from tunesmith.options import Options
 from tunesmith.prepare.stage import PrepareOptions
 from tunesmith.read.stage import ReadOptions
 from tunesmith.report.stage import ReportOptions
 from tunesmith.score.judge import JudgeOptions
 from tunesmith.score.judging.pointwise import grade_name, is_grade
+from tunesmith.score.labels import LABEL_METRICS
 from tunesmith.score.metric import METRICS
 from tunesmith.score.stage import ScoreOptions
 from tunesmith.synthesize.stage import SynthesizeOptions
+from tunesmith.tasks.base import TaskName, base_for
 from tunesmith.train.stage import TrainOptions
 
 BASE, TUNED = "base", "tuned"
+
+DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "seq2seq": {
+        "train": {"truncate": "prompt_right"},
+        "generate": {"truncate": "prompt_right"},
+    },
+    "classify": {
+        "train": {
+            "truncate": "prompt_middle",
+            "metric_for_best_model": "f1",
+            "per_device_train_batch_size": 16,
+        },
+        "score": {"metrics": ["f1", "accuracy", "precision", "recall", "mcc"]},
+    },
+}
+"""Defaults that are others than those `tunesmith init` shows, by task, stage and key."""
 
 
 class Plan(Options):
     """Everything a run does. What is left out has the default that `tunesmith init` shows."""
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
-    task: Literal["causal"] = Field("causal", description="the kind of model that is tuned")
+    task: TaskName = Field(
+        "causal",
+        description="what is tuned: causal (a language model), seq2seq (T5, BART), classify (labels)",
+    )
     read: ReadOptions | None = Field(
         None, description="the documents to start from; left out where prepare.data names finished rows"
     )
@@ -45,6 +67,35 @@ class Plan(Options):
     )
     compare: CompareOptions = CompareOptions()
     report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_has_defaults(cls, values: Any) -> Any:
+        """The task's own defaults, wherever nothing was said; the model it means by `builtin`."""
+        task = values.get("task") if isinstance(values, dict) else None
+        if not isinstance(task, str) or task not in DEFAULTS:
+            return values
+        filled = dict(values)
+        for stage, keys in DEFAULTS[task].items():
+            given = filled.get(stage) or {}
+            filled[stage] = {**keys, **given} if isinstance(given, dict) else given
+        if task == "classify":
+            filled = _with_labels(filled)
+        return filled
+
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> Plan:
+        problems = [f"train.{problem}" for problem in self.train.idle(self.task)]
+        if self.task == "seq2seq" and self.train.base == BUILTIN:
+            problems.append(
+                "train.base: no model for task: seq2seq comes with tunesmith; name a folder or a hub id, such as"
+                " google/flan-t5-small"
+            )
+        if self.task == "classify":
+            problems += _problems_of_classifying(self)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +207,41 @@ class Plan(Options):
         """What the judge's grades are called among the metrics."""
         criteria = () if self.judge is None else self.judge.graded_criteria
         return tuple(grade_name(mode, criterion) for mode, criterion in criteria)
+
+
+def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
+    """A classification: the sentence encoder is its built-in model; labels and the deciding metric are said once."""
+    train, score, compare = (values.get(stage) or {} for stage in ("train", "score", "compare"))
+    if isinstance(train, dict):
+        values["train"] = train = {**train, "base": base_for("classify", train.get("base", BUILTIN))}
+    if isinstance(score, dict) and isinstance(train, dict) and train.get("labels"):
+        values["score"] = score = {"labels": train["labels"], **score}
+    if isinstance(compare, dict) and isinstance(score, dict) and "primary" not in compare:
+        metrics = score.get("metrics")
+        names = metrics.split(",") if isinstance(metrics, str) else list(metrics or ())
+        if names:
+            values["compare"] = {**compare, "primary": "f1" if "f1" in names else str(names[0]).strip()}
+    return values
+
+
+def _problems_of_classifying(plan: Plan) -> list[str]:
+    """What was asked for and says nothing about labels."""
+    allowed = {"systems", "batch_size", *ComputeOptions.model_fields}
+    idle = [
+        name
+        for name, info in GenerateOptions.model_fields.items()
+        if name not in allowed and getattr(plan.generate, name) != info.get_default(call_default_factory=True)
+    ]
+    problems = [f"generate.{name} has no effect with task: classify, which gives labels" for name in idle]
+    about_texts = [name for name in plan.score.metrics if name in METRICS and name not in LABEL_METRICS]
+    if about_texts:
+        problems.append(
+            f"score.metrics: {', '.join(about_texts)} says nothing about labels, which task: classify gives; take some"
+            f" of {', '.join(LABEL_METRICS)}"
+        )
+    if plan.judge is not None:
+        problems.append("judge compares texts, and task: classify gives labels; leave it out")
+    return problems
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

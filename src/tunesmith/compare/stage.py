@@ -68,21 +68,32 @@ DEFAULTS = CompareOptions()
 
 
 def compare_systems(
-    scores: Iterable[Score], metrics: Sequence[Metric], options: CompareOptions = DEFAULTS
+    scores: Iterable[Score],
+    metrics: Sequence[Metric],
+    options: CompareOptions = DEFAULTS,
+    *,
+    baselines: Sequence[str] = (),
 ) -> Iterator[Summary | Comparison]:
     """Every system's value with its interval, then every other system against the base, the primary metric first.
 
     Items are paired by id and whole sources are resampled. The result does not depend on the order of the scores,
     except that systems keep the order in which they first appear.
 
+    Args:
+        baselines: further systems that the others are held against too, after the base; no verdict rests on them.
+
     Raises:
         InputError: the scores cannot be joined (see `join_scores`), or the base or the primary metric is not there.
     """
-    yield from compare_under_settings({"": scores}, metrics, options)
+    yield from compare_under_settings({"": scores}, metrics, options, baselines=baselines)
 
 
 def compare_under_settings(
-    scores_of: Mapping[str, Iterable[Score]], metrics: Sequence[Metric], options: CompareOptions = DEFAULTS
+    scores_of: Mapping[str, Iterable[Score]],
+    metrics: Sequence[Metric],
+    options: CompareOptions = DEFAULTS,
+    *,
+    baselines: Sequence[str] = (),
 ) -> Iterator[Summary | Comparison]:
     """`compare_systems` within each decoding setting: `tuned@warm` against `base@warm`, never against `base`.
 
@@ -92,6 +103,7 @@ def compare_under_settings(
     Args:
         scores_of: scores by the name of their decoding setting; the main one's is empty. A metric may be left out under
             a setting, such as one that does not look at the answers.
+        baselines: as in `compare_systems`.
 
     Raises:
         InputError: as `compare_systems`, for any of the settings.
@@ -109,13 +121,16 @@ def compare_under_settings(
         yield from _summaries(joined, own)
         if len(joined.systems) > 1:
             judged.sort(key=lambda metric: metric.name != options.primary)
-            measured = [
-                (joined.measured[own.base, metric.name], joined.measured[other, metric.name])
-                for metric in judged
-                for other in joined.systems
-                if other != own.base
-            ]
-            pairs += _test_pairs(measured, joined.items, own)
+            against = [own.base, *(name for name in joined.systems if name in baselines)]
+            for first in against:
+                measured = [
+                    (joined.measured[first, metric.name], joined.measured[other, metric.name])
+                    for metric in judged
+                    for other in joined.systems
+                    if other not in against
+                ]
+                beside = {} if first == own.base else {"primary": None, "margin": None}
+                pairs += _test_pairs(measured, joined.items, own.model_copy(update=beside))
     yield from _comparisons(pairs, options)
 
 

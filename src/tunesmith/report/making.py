@@ -10,7 +10,7 @@ from tunesmith.report import charts
 from tunesmith.report.charts import Chart
 from tunesmith.report.section import Section
 from tunesmith.report.study import Study
-from tunesmith.report.words import MISSING, count, duration, memory, number, share, stage_rank
+from tunesmith.report.words import MISSING, count, duration, memory, metric_name, number, share, stage_rank
 
 _TOKEN_LETTERS = 4000
 
@@ -57,7 +57,7 @@ def _loss(name: str, log: TrainingLog) -> Chart | None:
         if curve:
             ends.append(f"{label} loss from {number(curve[0][1])} to {number(curve[-1][1])}")
     best = (
-        f" The adapter of step {count(log.best_step)}, with the lowest validation loss, was kept."
+        f" The adapter of step {count(log.best_step)}, with the {_best(log)}, was kept."
         if log.best_step
         else ""
     )
@@ -67,6 +67,15 @@ def _loss(name: str, log: TrainingLog) -> Chart | None:
         f"{best} n = {len(log.train_loss)} training and {len(log.validation_loss)} validation points."
     )
     return Chart(f"Loss by step: {', '.join(ends)}.{best}", caption, wide, narrow)
+
+
+def _best(log: TrainingLog) -> str:
+    """By what the best step was chosen, with its value."""
+    if log.best_by == "loss":
+        return "lowest validation loss"
+    values = dict(log.validation_metrics.get(log.best_by, ()))
+    value = f" ({number(values[log.best_step])})" if log.best_step in values else ""
+    return f"highest validation {metric_name(log.best_by)}{value}"
 
 
 def tokens_section(study: Study) -> Section | None:

@@ -13,6 +13,7 @@ from tunesmith.report.answers import group_sizes, shown_answers
 from tunesmith.report.audit_page import audit_section, headline
 from tunesmith.report.check import tally
 from tunesmith.report.checklist import checklist
+from tunesmith.report.classification import classification_section
 from tunesmith.report.decodings import decodings_section
 from tunesmith.report.grid import grid_section
 from tunesmith.report.items import items_section
@@ -135,6 +136,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     verdict_section,
     validity_section,
     audit_section,
+    classification_section,
     metrics_section,
     decodings_section,
     judge_section,

@@ -69,7 +69,7 @@ class Step:
 
     def options(self, plan: Plan) -> dict[str, Any]:
         options: dict[str, Any] = getattr(plan, self.name).model_dump(mode="json")
-        return options
+        return options if plan.task == "causal" else options | {"task": plan.task}
 
 
 Told = Callable[[Mapping[str, int]], tuple[int, int | None, str]]

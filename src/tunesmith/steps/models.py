@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from tunesmith.generate.classify import BASELINES, classify_texts
 from tunesmith.generate.stage import answer_keys, generate_predictions
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED
@@ -51,6 +52,7 @@ def train_step(context: Context) -> Counts:
         context.rows("prepare/validation.jsonl", Row),
         context.run.folder / "train" / TUNED,
         context.plan.train,
+        task=context.plan.task,
         progress=context.progress,
     )
     write_json(context.run.folder / "train/log.json", as_row(log))
@@ -68,6 +70,8 @@ def answers_file(system: str) -> str:
 
 
 def generate_step(context: Context) -> Counts:
+    if context.plan.task == "classify":
+        return _classify_step(context)
     plan, folder = context.plan, context.run.folder
     rows = context.rows("prepare/test.jsonl", Row)
     places = [folder / answers_file(system) for system in SYSTEMS] + [folder / OTHER_SETTINGS]
@@ -75,7 +79,8 @@ def generate_step(context: Context) -> Counts:
     adapters = {system: trained[system] for system in plan.generate.systems}
     done: set[str] = set()
     if any(place.exists() for place in places):
-        wanted = set(answer_keys(rows, plan.train.base, adapters, plan.generate).values())
+        keys = answer_keys(rows, plan.train.base, adapters, plan.generate, task=plan.task)
+        wanted = set(keys.values())
         put_stale_rows_aside(places, wanted, folder / "kept")
         done = {str(row["key"]) for place in places for row in read_json_lines(place)}
     told = {(note.system, note.rule) for note in context.rows(NOTES, GenerationNote)}
@@ -92,6 +97,7 @@ def generate_step(context: Context) -> Counts:
             adapters,
             plan.generate,
             done=done,
+            task=plan.task,
             progress=context.progress,
             note=note,
         ):
@@ -100,6 +106,29 @@ def generate_step(context: Context) -> Counts:
         for writer in writers.values():
             writer.close()
     return {place.stem: sum(1 for _ in read_json_lines(place)) for place in places}
+
+
+def _classify_step(context: Context) -> Counts:
+    """Labels instead of answers. What is measured against stands with the base: `generate/base.jsonl`."""
+    plan, folder = context.plan, context.run.folder
+    trained = {BASE: None, TUNED: folder / "train" / TUNED}
+    found = list(
+        classify_texts(
+            context.rows("prepare/test.jsonl", Row),
+            plan.train.base,
+            {system: trained[system] for system in plan.generate.systems},
+            plan.generate,
+            train=context.rows("prepare/train.jsonl", Row),
+            validation=context.rows("prepare/validation.jsonl", Row),
+            progress=context.progress,
+        )
+    )
+    for system in SYSTEMS:
+        own = [one for one in found if one.system == system or (system == BASE and one.system in BASELINES)]
+        write_atomically(folder / answers_file(system), json_lines(as_row(one) for one in own))
+    for name in (OTHER_SETTINGS, NOTES):
+        write_atomically(folder / name, "")
+    return {system: sum(one.system == system for one in found) for system in SYSTEMS}
 
 
 def put_stale_rows_aside(places: Sequence[Path], wanted: Collection[str], kept: Path) -> int:

@@ -11,6 +11,7 @@ from tunesmith.compare.stage import compare_under_settings
 from tunesmith.errors import InputError
 from tunesmith.evaluation import constant_summaries
 from tunesmith.evidence import audit_run
+from tunesmith.generate.classify import BASELINES
 from tunesmith.judging.files import summed_up
 from tunesmith.judging.server import OPTION
 from tunesmith.judging.work import Material, judged
@@ -146,7 +147,8 @@ def compare_step(context: Context) -> Counts:
     scores_of: dict[str, list[Score]] = {}
     for score in all_scores(context):
         scores_of.setdefault(setting_of(score.system), []).append(score)
-    compared = compare_under_settings(scores_of, metrics, plan.compare)
+    baselines = BASELINES if plan.task == "classify" else ()
+    compared = compare_under_settings(scores_of, metrics, plan.compare, baselines=baselines)
     return keep(
         context,
         compared,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ class ClassifyTask:
         return cls(
             tokenizer=tokenizer,
             context_length=context,
-            max_length=min(context, max_length or context),
+            max_length=min(context, max_length or _usual_length(base) or context),
             head=head,
             pooling=choose_pooling(base, trust_remote_code=compute.trust_remote_code),
             truncate=truncate,
@@ -159,8 +160,10 @@ class ClassifyTask:
         return class_logits(model, batch.input_ids, batch.attention_mask, self.pooling)
 
     def states(self, model: Any, batch: Batch) -> torch.Tensor:
-        """What the base makes of each text (B, width) before any head, in float32."""
-        return pooled_states(model, batch.input_ids, batch.attention_mask, self.pooling)
+        """What the base makes of each text (B, width) before any head, in float32: the last token of a decoder, else
+        the mean, since first tokens say little before they are tuned."""
+        pooling: Pooling = "last" if self.pooling == "last" else "mean"
+        return pooled_states(model, batch.input_ids, batch.attention_mask, pooling)
 
     def token_losses(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """One loss a row: -ln p of its label, times the label's weight."""
@@ -223,6 +226,13 @@ class ClassifyTask:
             "max_length": self.max_length,
             "truncate": self.truncate,
         }
+
+
+def _usual_length(base: str) -> int | None:
+    """How much of a text a sentence encoder was trained to read, where it says so."""
+    said = model_folder(base) / "sentence_bert_config.json"
+    length = json.loads(said.read_text(encoding="utf-8")).get("max_seq_length") if said.is_file() else None
+    return int(length) if length else None
 
 
 def _context_length(config: Any, tokenizer: Any) -> int:
