@@ -21,6 +21,7 @@ task: classify
 prepare:
   data: {path: train.jsonl, labels: {0: cold, 1: warm}}
   test_data: {path: test.jsonl, labels: {0: cold, 1: warm}}
+  leaks: allow
 train: {base: model, max_steps: 6, learning_rate: 0.005, dtype: float32, device: cpu, threads: 1}
 generate: {dtype: float32, device: cpu, threads: 1}
 compare: {draws: 200}
@@ -28,7 +29,7 @@ compare: {draws: 200}
 SEQ2SEQ = """
 name: tiny
 task: seq2seq
-prepare: {data: rows.jsonl, split: {test: 0.3, validation: 0.2}}
+prepare: {data: rows.jsonl, split: {test: 0.3, validation: 0.2}, leaks: allow}
 train:
   base: model
   max_steps: 4

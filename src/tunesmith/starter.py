@@ -19,13 +19,14 @@ HEAD = """\
 # Any key can be set for one run: tunesmith run plan.yaml train.lora_r=8
 """
 COMMENT_COLUMN = 44
+TASK = f"{'task: causal':<{COMMENT_COLUMN}}  # {Plan.model_fields['task'].description}"
 STARTS = ("read", "synthesize")
 """Stages that a plan for documents has, though a plan for finished rows leaves them out."""
 
 
 def starter_plan(documents: str) -> str:
     """The YAML text of a plan that reads `documents` and leaves everything else at its default."""
-    lines = [HEAD.rstrip("\n"), "", "name: study", "task: causal", ""]
+    lines = [HEAD.rstrip("\n"), "", "name: study", TASK, ""]
     for name, info in Plan.model_fields.items():
         annotation = info.annotation
         if name in STARTS:
