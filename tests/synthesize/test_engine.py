@@ -66,7 +66,7 @@ def test_one_slow_request_holds_back_the_order_and_not_the_work(tmp_path: Path) 
     def script(body: Body, before: int) -> Answer:
         answer = one_pair(body, before)
         if "Tank 3 " in passage_of(body):
-            answer.delay_s = 1.0
+            answer.delay_s = 2.0
         return answer
 
     with StubServer(script) as server:
