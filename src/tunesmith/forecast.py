@@ -361,7 +361,8 @@ def _size_in_words(stage: str, sizes: Sizes, weights: int | None) -> str:
                 return count(sizes.passages, "scenarios")
             return f"{sizes.documents} files, {sizes.megabytes:.1f} MB"
         case "synthesize":
-            size = f"{count(sizes.passages, 'passages' if sizes.documents else 'scenarios')}, {count(sizes.passage_tokens, 'tokens')}"
+            passages = count(sizes.passages, "passages" if sizes.documents else "scenarios")
+            size = f"{passages}, {count(sizes.passage_tokens, 'tokens')}"
             return (
                 size
                 if sizes.teacher is None
