@@ -165,7 +165,7 @@ def _lengths(plan: Plan, rows: Mapping[str, Sequence[Row]]) -> tuple[dict[str, L
     template = (
         0 if isinstance(probe, Refused) else len(probe.input_ids) - sum(count(["tell me", "an answer"]))
     )
-    window = min(task.context_length, plan.train.max_length or task.context_length)
+    window: int = task.max_length
     found = {
         split: measure_lengths(part, count, template=max(0, template), window=window)
         for split, part in rows.items()

@@ -70,9 +70,9 @@ class ClassifyTask:
         *,
         max_length: int | None = None,
         truncate: Truncate = "refuse",
-        head: Head,
+        head: Head | None = None,
     ) -> ClassifyTask:
-        """The task for the model called `base`.
+        """The task for the model called `base`. Without a head it has no labels: texts can be counted, not learnt.
 
         Raises:
             MissingError: the model or its tokenizer is not there.
@@ -87,7 +87,7 @@ class ClassifyTask:
             tokenizer=tokenizer,
             context_length=context,
             max_length=min(context, max_length or _usual_length(base) or context),
-            head=head,
+            head=head or Head(()),
             pooling=choose_pooling(base, trust_remote_code=compute.trust_remote_code),
             truncate=truncate,
         )
