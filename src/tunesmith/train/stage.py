@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,17 @@ from tunesmith.train.options import Progress, TrainOptions
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["FailedJob", "Job", "Progress", "TrainOptions", "train_adapter", "train_adapters"]
+    from tunesmith.train.together import Entry
+
+__all__ = [
+    "FailedJob",
+    "Job",
+    "Progress",
+    "TrainOptions",
+    "train_adapter",
+    "train_adapters",
+    "train_step_counts",
+]
 
 _HOW_ONLY = {
     "threads",
@@ -91,39 +101,181 @@ def train_adapter(
 def train_adapters(
     jobs: Sequence[Job], *, task: str = "causal", progress: Progress = _say_nothing
 ) -> Iterator[TrainingLog | FailedJob]:
-    """Train several adapters, one after another, over one loaded base; a job that fails is set aside with its reason.
+    """Train several adapters over one loaded base; a job that fails is set aside with its reason.
 
-    Jobs that share `base`, `dtype` and `device` share the loaded model as long as they follow each other. Outcomes come
-    in the order of the jobs.
+    Jobs that share `base`, `dtype` and `device` are trained together, in common passes over the base, where their
+    options allow it (plain LoRA of a causal model, without dropout; any ranks, rates, data, steps); each has the losses
+    of its run alone, up to rounding. The others follow one after another. The logs' notes say which way was taken.
+    Outcomes come in the order of the jobs. Killed and called again, it goes on from its last whole checkpoint.
     """
     loaded: tuple[object, PreTrainedModel] | None = None
-    for job in jobs:
-        try:
-            job = _with_base(job, task)
-        except TunesmithError as error:
-            yield FailedJob(job.folder, error)
+    outcomes: dict[int, TrainingLog | FailedJob] = {}
+    alone: dict[int, str] = {}
+    for index, job in enumerate(jobs):
+        if index in outcomes:
+            yield outcomes.pop(index)
             continue
-        options = job.options
-        same_base = (options.base, options.dtype, options.device, options.trust_remote_code)
         try:
-            opened = open_task(
-                task,
-                options.base,
-                options,
-                max_length=options.max_length,
-                truncate=options.truncate,
-                **_own_settings(task, job),
-            )
-            data = _render(opened, job)
+            job, opened, data = _prepare(job, task)
+            options, same_base = job.options, _base_key(job.options)
             if loaded is None or loaded[0] != same_base:
                 loaded = None  # let go of the old weights before the new ones are read
                 loaded = (same_base, opened.load(options.base, _full_precision(options)))
             base = loaded[1]
+            others = [] if index in alone else _partners(jobs, index, task, same_base)
+            if others:
+                _train_together(base, {index: (job, opened, data)}, others, task, outcomes, alone, progress)
+                if index in outcomes:
+                    yield outcomes.pop(index)
+                    continue
             if options.method == "full" or task == "classify":
                 loaded = None  # its weights, or its head, will be other ones
-            yield _run(opened, base, data, job, progress)
+            reason = alone.get(index) or (_why_alone(task, options) if len(jobs) > 1 else None)
+            notes = [f"trained by itself, not together with others: {reason}"] if reason else []
+            yield _run(opened, base, data, job, notes, progress)
         except TunesmithError as error:
             yield FailedJob(job.folder, error)
+
+
+def train_step_counts(
+    job: Job, stops: Mapping[int, Path], *, task: str = "causal", progress: Progress = _say_nothing
+) -> dict[int, TrainingLog]:
+    """One run that leaves an adapter in `stops[n]` after n steps, for each n: that of a run with `max_steps: n`.
+
+    It costs as many steps as the largest n. That is possible where the learning rate of a step does not depend on how
+    many there will be. Each adapter has its own best validation and its own end by early stopping. `job.folder` is not
+    used; checkpoints lie in the folder of the first stop meanwhile.
+
+    Raises:
+        InputError: the schedule depends on the number of steps, or there are no stops.
+        Others: as `train_adapter`.
+    """
+    options = job.options
+    warms_up = options.lr_scheduler_type == "constant_with_warmup" and options.warmup_ratio > 0
+    if not options.lr_scheduler_type.startswith("constant") or warms_up:
+        raise InputError(
+            "the learning rate of a step depends on how many steps there will be, so one run cannot stand for several",
+            where="train.lr_scheduler_type",
+            do="Take lr_scheduler_type: constant, or train each number of steps by itself.",
+        )
+    if not stops or min(stops) < 1:
+        raise InputError("name at least one number of steps, from 1 on", where="stops")
+    from tunesmith.train.joint import train_together
+
+    ordered: dict[int, Path] = dict(sorted(stops.items()))
+    first = next(iter(ordered.values()))
+    one_run = options.model_copy(update={"max_steps": max(ordered)})
+    job, opened, data = _prepare(replace(job, options=one_run), task)
+    reason = _why_alone(task, job.options)
+    if reason is None:
+        base = opened.load(job.options.base, job.options)
+        entry, key = _entry(job, opened, data, dict(ordered.items()))
+        (found,) = train_together(base, [entry], [key], first / "checkpoints-together", progress)
+        if isinstance(found, TunesmithError):
+            raise found
+        if isinstance(found, dict):
+            return found
+    each = [
+        replace(job, folder=folder, options=job.options.model_copy(update={"max_steps": steps}))
+        for steps, folder in ordered.items()
+    ]
+    return {
+        steps: train_adapter(one.train, one.validation, one.folder, one.options, task=task, progress=progress)
+        for steps, one in zip(ordered, each, strict=True)
+    }
+
+
+def _prepare(job: Job, task: str) -> tuple[Job, Task, _Data]:
+    job = _with_base(job, task)
+    options = job.options
+    opened = open_task(
+        task,
+        options.base,
+        options,
+        max_length=options.max_length,
+        truncate=options.truncate,
+        **_own_settings(task, job),
+    )
+    return job, opened, _render(opened, job)
+
+
+def _base_key(options: TrainOptions) -> tuple[object, ...]:
+    return (options.base, options.dtype, options.device, options.trust_remote_code)
+
+
+def _why_alone(task: str, options: TrainOptions) -> str | None:
+    from tunesmith.train.together import why_alone
+
+    return why_alone(task, options)
+
+
+def _partners(jobs: Sequence[Job], index: int, task: str, same_base: object) -> list[tuple[int, Job]]:
+    """The later jobs that can share the passes of this one."""
+    if index + 1 == len(jobs) or _why_alone(task, jobs[index].options):
+        return []
+    found = []
+    for at in range(index + 1, len(jobs)):
+        try:
+            options = _with_base(jobs[at], task).options
+        except TunesmithError:
+            continue  # it is told when its turn comes
+        if _base_key(options) == same_base and _why_alone(task, options) is None:
+            found.append((at, jobs[at]))
+    return found
+
+
+def _train_together(
+    base: PreTrainedModel,
+    prepared: dict[int, tuple[Job, Task, _Data]],
+    others: Sequence[tuple[int, Job]],
+    task: str,
+    outcomes: dict[int, TrainingLog | FailedJob],
+    alone: dict[int, str],
+    progress: Progress,
+) -> None:
+    """Train these jobs in common passes; what comes of each goes into `outcomes`, or, with its reason, into `alone`."""
+    from tunesmith.train.joint import train_together
+
+    for at, job in others:
+        try:
+            prepared[at] = _prepare(job, task)
+        except TunesmithError as error:
+            outcomes[at] = FailedJob(job.folder, error)
+    if len(prepared) < 2:
+        return
+    entries = [_entry(job, opened, data, {None: job.folder}) for job, opened, data in prepared.values()]
+    first = next(iter(prepared.values()))[0]
+    found = train_together(
+        base,
+        [entry for entry, _ in entries],
+        [key for _, key in entries],
+        first.folder / "checkpoints-together",
+        progress,
+    )
+    for (at, (job, _, _)), outcome in zip(prepared.items(), found, strict=True):
+        if isinstance(outcome, str):
+            alone[at] = outcome
+        elif isinstance(outcome, TunesmithError):
+            outcomes[at] = FailedJob(job.folder, outcome)
+        else:
+            (outcomes[at],) = outcome.values()
+
+
+def _entry(job: Job, opened: Task, data: _Data, stops: Mapping[int | None, Path]) -> tuple[Entry, str]:
+    """The job for joint training, and the key of its run."""
+    from tunesmith.train.together import Entry
+
+    options = job.options
+    base_sha256 = weights_sha256(model_folder(options.base))
+    plan = BatchPlan(
+        [row.n_tokens for row in data.train],
+        options.per_device_train_batch_size,
+        options.gradient_accumulation_steps,
+        options.seed,
+    )
+    card = _card(opened, options, base_sha256)
+    entry = Entry(opened, data.train, data.validation, data.refused, options, stops, card)
+    return entry, f"{_run_key(options, plan, data, base_sha256)} {sorted(steps or 0 for steps in stops)}"
 
 
 def _with_base(job: Job, task: str) -> Job:
@@ -196,7 +348,9 @@ def _render(task: Task, job: Job) -> _Data:
     return data
 
 
-def _run(task: Task, base: PreTrainedModel, data: _Data, job: Job, progress: Progress) -> TrainingLog:
+def _run(
+    task: Task, base: PreTrainedModel, data: _Data, job: Job, notes: list[str], progress: Progress
+) -> TrainingLog:
     """Train, with half the batch and twice the accumulation each time the memory of the device runs out."""
     import torch
 
@@ -204,7 +358,6 @@ def _run(task: Task, base: PreTrainedModel, data: _Data, job: Job, progress: Pro
         job.options.per_device_train_batch_size,
         job.options.gradient_accumulation_steps,
     )
-    notes: list[str] = []
     while True:
         plan = BatchPlan([row.n_tokens for row in data.train], batch_size, accumulation, job.options.seed)
         try:

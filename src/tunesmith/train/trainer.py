@@ -84,7 +84,7 @@ class AnswerTrainer(Trainer):
         )
         super().__init__(
             model=model,
-            args=_arguments(options, plan, checkpoints, total_steps, next(model.parameters()).device),
+            args=training_arguments(options, plan, checkpoints, total_steps, next(model.parameters()).device),
             train_dataset=rows,
             callbacks=[flow],
         )
@@ -214,7 +214,7 @@ def is_exhausted(state: TrainerState, options: TrainOptions) -> bool:
     return patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= patience
 
 
-def _arguments(
+def training_arguments(
     options: TrainOptions, plan: BatchPlan, checkpoints: Path, total_steps: int, device: torch.device
 ) -> TrainingArguments:
     return TrainingArguments(

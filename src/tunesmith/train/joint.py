@@ -1,0 +1,91 @@
+"""Run a joint training to its end: what was killed goes on, what fails is set aside, what cannot join is said."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import TunesmithError
+from tunesmith.models import fast
+from tunesmith.models.load import quiet, set_threads
+from tunesmith.records import TrainingLog
+from tunesmith.train import measure
+from tunesmith.train.checkpoints import newest_complete
+from tunesmith.train.joint_state import load_state, save_state
+from tunesmith.train.options import Progress
+from tunesmith.train.together import Entry, JointTraining, Member, make_member
+
+_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+Outcome = dict[int, TrainingLog] | TunesmithError | str
+"""The logs by number of steps; what went wrong; or, in words, why the job has to be trained alone."""
+
+
+def train_together(
+    base: Any, entries: Sequence[Entry], keys: Sequence[str], folder: Path, progress: Progress
+) -> list[Outcome]:
+    """Train the jobs in common passes over `base`, and write each adapter where its entry says.
+
+    Args:
+        keys: one for each entry, equal for two calls that train the same weights.
+        folder: where checkpoints of all jobs together lie meanwhile; the same call goes on from the last whole one.
+    """
+    attention = base.config._attn_implementation
+    fast.choose_attention(base, entries[0].options.attn_implementation)
+    fast.use_liger(base, entries[0].options.use_liger_kernel)
+    if not fast.use_row_attention(base):
+        return ["this model mixes rows that lie end to end"] * len(entries)
+    try:
+        outcomes: list[Outcome | None] = [None] * len(entries)
+        members: dict[int, Member] = {}
+        for at, entry in enumerate(entries):
+            try:
+                made = make_member(base, entry)
+            except TunesmithError as error:
+                outcomes[at] = error
+                continue
+            if isinstance(made, str):
+                outcomes[at] = made
+            else:
+                members[at] = made
+        if members:
+            key = hashlib.sha256("\n".join(keys[at] for at in members).encode()).hexdigest()
+            _run(base, list(members.values()), key, folder, progress)
+        for at, member in members.items():
+            outcomes[at] = member.error or member.logs
+        return [outcome for outcome in outcomes if outcome is not None]
+    finally:
+        base.set_attn_implementation(attention)
+
+
+def _run(base: Any, members: list[Member], key: str, folder: Path, progress: Progress) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = newest_complete(folder, key=key)
+    set_threads(members[0].options.threads or (checkpoint.threads if checkpoint else None))
+    measure.forget_peak_memory(base.device)
+    training = JointTraining(base, members, progress)
+    if checkpoint:
+        load_state(training, checkpoint)
+    started = time.monotonic() - (checkpoint.seconds if checkpoint else 0.0)
+    saved = time.monotonic()
+    names = list(dict.fromkeys(name for member in members for name in member.factors))
+    with quiet(), fast.shared_base(base, names) as shared:
+        training.shared = shared
+        while live := training.live():
+            steps = [member.state.global_step for member in live]
+            training.one_pass()
+            every = members[0].options.save_steps
+            if every is None:
+                due = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
+            else:
+                first = live[0].state.global_step
+                due = first > steps[0] and first % every == 0
+            if due:
+                save_state(training, folder, key=key, seconds=time.monotonic() - started)
+                saved = time.monotonic()
+    base.eval()
+    shutil.rmtree(folder)
