@@ -152,7 +152,7 @@ class Clock:
 def tunesmith_options(side: str, model: Path, steps: int) -> Any:
     from tunesmith.train.stage import TrainOptions
 
-    changes: dict[str, Any] = {"tunesmith-buckets": {}}.get(side, {})
+    changes: dict[str, Any] = {"tunesmith-buckets": {"packing": False}}.get(side, {})
     return TrainOptions.model_validate(
         {
             "base": str(model),

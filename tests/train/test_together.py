@@ -191,8 +191,9 @@ print([log.resumed_from_step for log in train_adapters(jobs, progress=progress)]
 """
 
 
+@pytest.mark.slow
 def test_kill_dash_nine(tiny_base: Path, tmp_path: Path) -> None:
-    """A checkpoint after every pass; killed at the 17th of 35 steps and started again: the same files to the bit."""
+    """A checkpoint after every pass; killed at the 17th of 37 steps and started again: the same files to the bit."""
     root = Path(__file__).resolve().parents[2]
     environment = {
         **os.environ,
