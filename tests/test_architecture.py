@@ -21,13 +21,18 @@ FLOORS: list[set[str]] = [
     {"plan", "evaluation", "judging", "audit", "evidence", "unseen"},
     {"steps"},
     {"pipeline", "samples", "starter"},
-    {"forecast", "trial", "display"},
+    {"forecast", "sizes", "trial", "display"},
     {"commands"},
     {"cli"},
     {"__main__"},
 ]
 STAGES = FLOORS[4]
-ALLOWED_SIDEWAYS = {("compare", "score.metric"), ("display", "forecast"), ("display", "trial")}
+ALLOWED_SIDEWAYS = {
+    ("compare", "score.metric"),
+    ("forecast", "sizes"),
+    ("display", "forecast"),
+    ("display", "trial"),
+}
 
 
 def modules() -> list[Path]:

@@ -132,8 +132,10 @@ def test_a_brief_verdict_is_one_word_off_the_menu_of_the_schema(
 
     with StubServer(script) as server:
         arguments = ["judge", base, tuned, "--judge", server.url, *journal, "judge.controls=0"]
-        found = run_json(capsys, *arguments, "judge.judge.verdict=brief")
-        schema = server.requests[0]["response_format"]["json_schema"]["schema"]
+        found = run_json(capsys, *arguments, "judge.judge.verdict=brief", "judge.judge.concurrency=1")
+        assert server.requests[0]["structured_outputs"] == {"choice": ["A", "B", "TIE"]}
+        # the server took no notice, and tells no probabilities either
+        schema = server.requests[-1]["response_format"]["json_schema"]["schema"]
         assert schema["required"] == ["verdict"]
         assert schema["properties"]["verdict"]["enum"] == ["A", "B", "TIE"]
         assert (
@@ -362,7 +364,10 @@ def test_peoples_files_that_cannot_be_used(
 
 
 def test_a_local_model_by_its_folder(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    journal: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = save_tiny_model(tmp_path_factory.mktemp("local-judge"), context=4096)
     base = write(tmp_path / "base.jsonl", "no 0", "half 1")
@@ -371,7 +376,7 @@ def test_a_local_model_by_its_folder(
     found = run_json(
         capsys, "judge", base, tuned, "--judge", f"local:{folder}", "--mode", "pairwise,correctness,rubric",
         "--out", str(out), "judge.controls=1", "judge.judge.dtype=float32", "judge.judge.device=cpu",
-        "judge.judge.threads=1",
+        "judge.judge.threads=1", *journal,
     )  # fmt: skip
     assert found["judge"] == str(folder)
     assert found["wins"] + found["losses"] + found["ties"] == 2

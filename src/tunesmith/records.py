@@ -415,6 +415,9 @@ class Judgement:
     """Empty for the judge proper; otherwise the control that this belongs to: `self`, `corrupted`, `longest`,
     `random`."""
     attributes: dict[str, str] = field(default_factory=dict)
+    preference: float | None = None
+    """How likely the judge was to prefer the tuned system's answer, a tie as half, 0 to 1; `None` where it did not
+    tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,14 @@ class TestOutputs:
             in audit(predictions=nonsense + answers("tuned", 0.7))["weak_baseline"]["effect"]
         )
 
+    def test_chance_is_told_in_the_studys_own_metric(self, audit: Any) -> None:
+        nonsense = [{**row, "prediction": "xyz"} for row in answers("base", 0.5)]
+        own = [{**row, "chrF": 0.5} for row in nonsense + answers("tuned", 0.7)]
+        assert "base scores chrf " in audit(predictions=own)["weak_baseline"]["effect"]
+        # exact match knows no degrees: an answer in other words is worth no more than one to another question
+        strict = [{**row, "exact_match": 0} for row in nonsense + answers("tuned", 0.7)]
+        assert "base scores rougeL " in audit(predictions=strict)["weak_baseline"]["effect"]
+
     def test_a_classifier_below_the_constant_answer(self, audit: Any) -> None:
         def labelled(system: str, right: int) -> Rows:
             truth = ["positive"] * 30 + ["negative"] * 20

@@ -123,6 +123,15 @@ def test_fixed_words() -> None:
     )
 
 
+def test_strongly_skewed_sources_are_warned_of() -> None:
+    """Nine sources differ by nothing and one by 1: m3 / m2^1.5 = (.1 (.9)^3 - .9 (.1)^3) / (.09)^1.5 = 8/3."""
+    [found] = comparisons(list(compare_systems(both([0.0] * 10, [1.0] + [0.0] * 9), [mean_of()])))
+    (skewed,) = (warning for warning in found.warnings if "skewed" in warning)
+    assert "(skewness +2.7)" in skewed
+    even = comparisons(list(compare_systems(both([0.5] * 10, [0.0, 1.0] * 5), [mean_of()])))
+    assert not any("skewed" in warning for warning in even[0].warnings)
+
+
 class TestDegenerate:
     def test_all_the_same_is_identical(self) -> None:
         [found] = comparisons(list(compare_systems(both(BASE, BASE), [mean_of()])))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.score.judge_fakes import pairs_of, prediction
+from tests.score.judge_fakes import FakeAsker, pairs_of, prediction
 from tests.tiny import save_tiny_model
 from tunesmith.compare.labels import parse_label
+from tunesmith.judging.remembered import remembered
 from tunesmith.models.load import ComputeOptions
-from tunesmith.score.judge import JudgeOptions, grade_answers, judge_pairs, open_pair_judge
+from tunesmith.records import Judgement
+from tunesmith.score.judge import JudgeModel, JudgeOptions, grade_answers, judge_pairs, open_pair_judge
 from tunesmith.score.judging.asking import Request
 from tunesmith.score.judging.local import LocalAsker
+from tunesmith.score.judging.pairs import Pair
 from tunesmith.score.judging.pairwise import SCHEMA
 
 
@@ -90,3 +94,31 @@ def test_a_prompt_that_does_not_fit_is_no_verdict(folder: Path) -> None:
     found = list(judge.judge([short, long]))
     assert [one.status for one in found] == ["ok", "ok", "no reply", "no reply"]
     assert "tokens" in found[2].raw
+
+
+def test_a_killed_judging_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    """What the journal holds is not computed again, and reads as it did; other weights are another judge."""
+    local = JudgeModel.model_validate({"local": str(folder), "device": "cpu", "dtype": "float32"})
+    options = JudgeOptions(judge=local, controls=0)
+    pairs = pairs_of(("one", "two"), ("three", "four"), ("five", "six"))
+    journal = tmp_path / "judge.sqlite"
+
+    def judge(pairs: list[Pair], model: JudgeModel, *, may_compute: bool = True) -> list[Judgement]:
+        with remembered(model, journal) as asker:
+            if not may_compute:
+                asker._asker = FakeAsker(never)
+            return list(judge_pairs(pairs, options, asker=asker, read_label=parse_label))
+
+    def never(request: Request) -> str:
+        raise AssertionError("asked again")
+
+    first = judge(pairs[:2], local)
+    whole = judge(pairs, local)
+    again = judge(pairs, local, may_compute=False)
+    asked = [[one for one in found if one.order] for found in (first, whole, again)]
+    assert [replace(one, judge="") for one in asked[2]] == [replace(one, judge="") for one in asked[1]]
+    assert asked[1][:4] == asked[0]
+    assert all(one.preference is not None for one in asked[2])
+    other = local.model_copy(update={"dtype": "bfloat16"})
+    with pytest.raises(AssertionError, match="asked again"):
+        judge(pairs, other, may_compute=False)

@@ -14,6 +14,7 @@ from tunesmith.score.meteor import NoSynonyms, meteor
 from tunesmith.score.stage import ScoreOptions
 from tunesmith.score.wordnet import (
     FOLDERS,
+    _open_reader,
     examine_wordnet,
     find_wordnet,
     open_wordnet,
@@ -63,6 +64,29 @@ def test_with_wordnet_gives_the_value_in_nltks_documentation() -> None:
     assert row is not None
     assert row[0] == pytest.approx(0.6944, abs=5e-5)
     assert "wn:3.0|syn:nltk-stem" in meteor(options).signature
+
+
+def test_is_nltks_value_with_wordnet_on_200_pairs() -> None:
+    """NLTK called in its plain way, with the reader itself: no shared stemmer, nothing remembered."""
+    folder = find_wordnet()
+    if folder is None:
+        pytest.skip("no WordNet here: apt-get install wordnet-base")
+    reader = _open_reader(folder)
+    pairs = [
+        *text_pairs(196),
+        ("help", "aid"),
+        ("he needs help", "he needs aid"),
+        ("he fell", "he tumbled"),
+        ("", ""),
+    ]
+    tokenize = Tokenizer13a()
+    expected = [
+        meteor_score([tokenize(r.strip()).split()], tokenize(a.strip()).split(), wordnet=reader)
+        for a, r in pairs
+    ]
+    found = values(ScoreOptions(wordnet=str(folder)), pairs)
+    assert found == expected
+    assert found != values(OFF, pairs)
 
 
 def test_synonyms_are_found_with_wordnet_only() -> None:

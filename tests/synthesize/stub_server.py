@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import re
 import threading
@@ -26,8 +27,18 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     finish_reason: str = "stop"
     delay_s: float = 0.0
+    first_tokens: dict[str, float] | None = None
+    """Probabilities of the first token, told as `logprobs`."""
     raw: str | None = None
     """Sent as it is in place of a chat completion."""
+
+
+def _logprobs(first_tokens: dict[str, float] | None) -> dict[str, Any] | None:
+    """As OpenAI and vLLM tell them: the token written, and the likeliest in its place."""
+    if first_tokens is None:
+        return None
+    told = [{"token": token, "logprob": math.log(chance)} for token, chance in first_tokens.items()]
+    return {"content": [{**told[0], "top_logprobs": told}]}
 
 
 Script = Callable[[Body, int], Answer]
@@ -132,6 +143,7 @@ class StubServer:
         choice = {
             "message": {"role": "assistant", "content": answer.content},
             "finish_reason": answer.finish_reason,
+            "logprobs": _logprobs(answer.first_tokens),
         }
         usage = {"prompt_tokens": 100, "completion_tokens": 20}
         return web.json_response({"choices": [choice], "usage": usage}, headers=answer.headers)

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from tunesmith.audit.scores import labels_of
-from tunesmith.audit.study import AuditedStudy, settings_in
+from tunesmith.audit.study import AuditedStudy, labels_of, settings_in
 from tunesmith.compare.stage import CompareOptions, compare_systems
 from tunesmith.compare.wording import count, show, show_signed
 from tunesmith.errors import InputError

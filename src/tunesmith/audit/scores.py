@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from tunesmith.audit.study import Answer, AuditedStudy, Finding, words_of
+from tunesmith.audit.effects import USUAL_METRIC, study_metric
+from tunesmith.audit.study import Answer, AuditedStudy, Finding, labels_of, words_of
 from tunesmith.records import Prediction
+from tunesmith.score.labels import LABEL_METRICS
 from tunesmith.score.metric import Metric
 from tunesmith.score.stage import ScoreOptions, open_metrics, score_predictions
 
-MOST_LABELS = 20
-LONGEST_LABEL = 4
-"""Words. Longer references are texts, however few different ones there are."""
 SHORTEST_BLEU = 4
 """Words in the middle reference. BLEU of shorter ones is noise under every definition."""
 BLEU_SPREAD = 5.0
 """Points of 100 between definitions from which the definition is worth a finding."""
+ALL_OR_NOTHING = {"exact_match", *LABEL_METRICS}
+"""Metrics by which any answer in other words is worth as much as one to another question."""
 
 
 def look_at_scores(study: AuditedStudy) -> Iterator[Finding]:
@@ -48,25 +48,17 @@ def _weak_baseline(study: AuditedStudy) -> Iterator[Finding]:
             )
             yield Finding("weak_baseline", "high", n - right, n, _wrong(answers), effect)
         return
-    own, floor = _rouge(answers), _rouge(_answers_to_others(answers))
+    name = study_metric(study)
+    if name in ALL_OR_NOTHING:
+        name = USUAL_METRIC
+    own, floor = _score(name, answers), _score(name, _answers_to_others(answers))
     if n > 1 and own <= floor:
         effect = (
-            f"{base} scores rougeL {own:.3f}; answers to other questions score {floor:.3f}: a base that was "
+            f"{base} scores {name} {own:.3f}; answers to other questions score {floor:.3f}: a base that was "
             "asked in a way it does not understand. Compare with the base prompted as it should be, and with few "
             "examples."
         )
         yield Finding("weak_baseline", "high", n, n, _wrong(answers), effect)
-
-
-def labels_of(answers: Sequence[Answer]) -> Counter[str]:
-    """How often each label is a reference, where the references are labels: few different ones, and short."""
-    found = Counter(
-        " ".join(words_of(answer.prediction.references[0]))
-        for answer in answers
-        if answer.prediction.references
-    )
-    few = len(found) <= min(MOST_LABELS, found.total() / 5)
-    return found if few and all(len(label.split()) <= LONGEST_LABEL for label in found) else Counter()
 
 
 def _wrong(answers: Sequence[Answer]) -> tuple[str, ...]:
@@ -86,9 +78,9 @@ def _answers_to_others(answers: Sequence[Answer]) -> list[Answer]:
     ]
 
 
-def _rouge(answers: Sequence[Answer]) -> float:
+def _score(name: str, answers: Sequence[Answer]) -> float:
     first = {answer.prediction.id: answer.prediction for answer in reversed(answers)}
-    return _value(open_metrics(ScoreOptions(metrics=("rougeL",)))[0], list(first.values()))
+    return _value(open_metrics(ScoreOptions(metrics=(name,)))[0], list(first.values()))
 
 
 def _value(metric: Metric, predictions: Sequence[Prediction]) -> float:

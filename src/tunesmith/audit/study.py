@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,10 @@ PROMPT_COLUMNS = ("prompt", *QUESTION_COLUMNS, *MATERIAL_COLUMNS, "source")
 TARGET_COLUMNS = ("completion", "output", "response", "answer", "target", "summary", "label", "reference")
 GROUP_COLUMNS = ("source_id", "group", "doc", "document_id", "product", "page")
 BASE_NAMES = ("base", "zero", "original", "pretrained", "untuned", "vanilla")
+
+MOST_LABELS = 20
+LONGEST_LABEL = 4
+"""Words. Longer references are texts, however few different ones there are."""
 
 _WORD = re.compile(r"\w+")
 
@@ -219,6 +224,17 @@ def settings_in(content: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(content, Iterable) and not isinstance(content, str):
         for part in content:
             yield from settings_in(part)
+
+
+def labels_of(answers: Sequence[Answer]) -> Counter[str]:
+    """How often each label is a reference, where the references are labels: few different ones, and short."""
+    found = Counter(
+        " ".join(words_of(answer.prediction.references[0]))
+        for answer in answers
+        if answer.prediction.references
+    )
+    few = len(found) <= min(MOST_LABELS, found.total() / 5)
+    return found if few and all(len(label.split()) <= LONGEST_LABEL for label in found) else Counter()
 
 
 def words_of(text: str) -> list[str]:

@@ -57,7 +57,7 @@ def judge(
         Path | None, typer.Option("--out", metavar="FILE", help="Write every judgement there, as JSON lines.")
     ] = None,
     journal: Annotated[
-        Path, typer.Option("--journal", metavar="FILE", help="Keeps a server's replies: asked once for good.")
+        Path, typer.Option("--journal", metavar="FILE", help="Keeps a model's replies: asked once for good.")
     ] = Path("judge.sqlite"),
     columns: ColumnsOption = None,
     as_json: JsonOption = False,

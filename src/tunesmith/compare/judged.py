@@ -17,6 +17,7 @@ from typing import Any
 from tunesmith.compare.doubts import doubts
 from tunesmith.compare.labels import Outcome
 from tunesmith.compare.length import length_controlled
+from tunesmith.compare.preference import graded_preference
 from tunesmith.compare.tally import JudgedItem, tally, wilson
 from tunesmith.errors import InputError
 from tunesmith.records import JudgedAs, Judgement
@@ -48,6 +49,9 @@ class SettledItem:
     text: str
     """Of an item without a verdict: what the judge said instead."""
     attributes: Mapping[str, str]
+    preference: float | None = None
+    """How likely the judge was to prefer tuned, a tie as half, as the mean of both orders; `None` where it did not
+    tell."""
 
     @property
     def is_flipped(self) -> bool:
@@ -97,6 +101,8 @@ def judge_summary(
         `first_position` {value, low, high, n, p}: share of decided replies that chose the answer shown first; p is of
         the reversed items alone;
         `longer_wins` {value, low, high, n}: share of decided items of unequal length that the longer answer won;
+        `graded_preference` {value, low, high, n}: how likely the judge was to prefer tuned, a tie as half, over the
+        items where it told; null and 0 where it tells no probabilities;
         `length_controlled` {value, low, high, slope, notes}; `mean_length` {base, tuned} in characters;
         `replies` {n, status: count}; `settled` {status: count} of items that nobody was asked about;
         `unparsed_replies` [{id, order, vote, status, text}]; `contradictions` [id]: the reason names the other answer;
@@ -116,6 +122,9 @@ def judge_summary(
     found |= head
     found["sign_test_p"] = _sign_test(found["wins"], found["losses"])
     found |= _shares(items, replies, confidence)
+    found["graded_preference"] = graded_preference(
+        _told(items), confidence=confidence, draws=draws, seed=seed
+    )
     found["length_controlled"] = _length_controlled(items, confidence, seed)
     found["mean_length"] = {
         "base": sum(item.base_length for item in items) / len(items),
@@ -178,7 +187,27 @@ def _settle(judgements: Sequence[Judgement]) -> SettledItem:
         tuned_length=first.tuned_length,
         text="" if unread is None else unread.raw or f"({unread.status})",
         attributes=first.attributes,
+        preference=_mean_preference(by_vote[0].values()),
     )
+
+
+def _mean_preference(judgements: Iterable[Judgement]) -> float | None:
+    told = [judgement.preference for judgement in judgements]
+    known = [one for one in told if one is not None]
+    return sum(known) / len(known) if known and len(known) == len(told) else None
+
+
+def _told(items: Sequence[SettledItem]) -> list[tuple[str, float]]:
+    """Source and preference of each item; what was settled without asking stands with its outcome beside the others."""
+    if all(item.preference is None for item in items):
+        return []
+    told = []
+    for item in sorted(items, key=lambda item: (item.source_id, item.id)):
+        if item.preference is not None:
+            told.append((item.source_id, item.preference))
+        elif not item.orders and item.outcome is not None:
+            told.append((item.source_id, CREDIT[item.outcome]))
+    return told
 
 
 def _agreed(judgements: Iterable[Judgement]) -> Outcome | None:

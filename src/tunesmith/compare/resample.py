@@ -50,6 +50,9 @@ class Estimate:
     degrees_of_freedom: float | None
     n_clusters: int
     """Clusters that have items."""
+    skewness: float | None = None
+    """Third standardised moment of what the clusters contribute to the value (by leaving each out); 0 where they spread
+    evenly to both sides, `None` with fewer than three clusters or without spread."""
 
 
 def cluster_sums(rows: Array, clusters: NDArray[numpy.intp], n_clusters: int) -> Array:
@@ -121,7 +124,19 @@ def _estimate(quantity: Quantity, drawn: Array) -> Estimate:
     standard_error = max(jackknife, bootstrap)
     if standard_error <= 1e-12 * max(1.0, abs(value)):  # nothing but rounding
         standard_error = 0.0
-    return Estimate(value, standard_error, effective_clusters(quantity.sizes) - 1, n_clusters)
+    degrees = effective_clusters(quantity.sizes) - 1
+    return Estimate(value, standard_error, degrees, n_clusters, _skewness(-left_out))
+
+
+def _skewness(values: Array) -> float | None:
+    """m3 / m2^1.5 of the values (G,)."""
+    if len(values) < 3:
+        return None
+    from_mean = values - values.mean()
+    variance = float((from_mean**2).mean())
+    if variance <= 1e-24 * max(1.0, float((values**2).mean())):  # nothing but rounding
+        return None
+    return float((from_mean**3).mean() / variance**1.5)
 
 
 def effective_clusters(sizes: Array) -> float:

@@ -11,6 +11,8 @@ from tunesmith.compare.verdict import POWER
 from tunesmith.records import Comparison
 
 FEW_SOURCES = 20
+SKEWED, SKEWED_SOURCES = 1.0, 100
+"""From this skewness on, and below this many sources, the t interval may say too much."""
 OFTEN = 0.05
 """From this share of answers on, a status is worth a warning."""
 SEEN_STATUS = {
@@ -80,6 +82,12 @@ def warn(comparison: Comparison, found: Estimate, base: Measured, tuned: Measure
         yield (
             f"only {comparison.n_sources} sources: intervals from so few are wide and rest on the sources being alike; "
             f"{FEW_SOURCES} or more are better"
+        )
+    if found.skewness is not None and abs(found.skewness) >= SKEWED and found.n_clusters < SKEWED_SOURCES:
+        yield (
+            f"the sources' differences are strongly skewed (skewness {found.skewness:+.1f}): a few sources differ far "
+            "more than the rest, and intervals from so few sources may be too short; look at single sources, or take "
+            "more"
         )
     if found.standard_error == 0 and comparison.difference:
         yield "every source shows the very same difference, so there is no interval; the p-value counts sources"

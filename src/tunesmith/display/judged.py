@@ -59,6 +59,8 @@ def _show_pairwise(console: Console, found: Mapping[str, Any]) -> None:
         "ratio of wins to losses" + (" (adjusted)" if found["ratio"]["adjusted"] else ""),
         with_interval(found["ratio"]),
     )
+    if found["graded_preference"]["n"]:
+        table.add_row("mean preference for tuned", with_interval(found["graded_preference"]))
     table.add_row("at equal length", with_interval(found["length_controlled"]))
     if found["flip_rate"]["n"]:
         table.add_row("verdict changed with the order", with_interval(found["flip_rate"]))

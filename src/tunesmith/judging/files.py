@@ -39,7 +39,7 @@ def judge_files(
     Args:
         paths: for mode `pairwise` two files, base and tuned, with the same ids; else one or several.
         options: of the judge; `people` is relative to the working folder.
-        journal: file that keeps a server's replies, so that the same judging sends nothing again.
+        journal: file that keeps the replies of a server or a local model, so that the same judging sends nothing again.
         out: file that gets every judgement and grade, one a line.
         attributes: columns of the files by whose values the result is shown too.
         columns: our column name to the files'.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.score.judge import JudgeEndpoint
-from tunesmith.score.judging.asking import Reply, Request
+from tunesmith.score.judging.asking import Reply, Request, first_token_chances
 from tunesmith.synthesize.client import Unanswered
 from tunesmith.synthesize.engine import Connection, connected, read_key
 from tunesmith.synthesize.journal import Reply as Answered
@@ -39,8 +39,8 @@ class ServerAsker:
         # A judge that makes no sense is given up after a few replies: not many more may have been paid for.
         window = 2 * self._connection.client.options.concurrency
         with closing(self._connection.ordered(map(self._sent, requests), window)) as replies:
-            for _, reply in replies:
-                yield _read(reply)
+            for item, reply in replies:
+                yield _read(item.request, reply)
 
     def _sent(self, request: Request) -> Sent:
         return sent(request, self._connection.client.options.url, self.name)
@@ -49,15 +49,17 @@ class ServerAsker:
 def sent(request: Request, url: str, model: str) -> Sent:
     """A request as the model at this address gets it."""
     body = {"model": model, "messages": list(request.messages), **request.options}
-    return Sent(make_request(url, body, request.schema))
+    return Sent(make_request(url, body, request.schema, request.menu))
 
 
-def _read(reply: Answered | Unanswered) -> Reply:
+def _read(request: Message, reply: Answered | Unanswered) -> Reply:
     if isinstance(reply, Unanswered):
         return Reply("", trouble=reply.reason)
     if reply.outcome == "rejected":
         return Reply("", trouble=f"the server turned the request down: {reply.text}")
-    return Reply(reply.text, is_cut=reply.finish_reason == "length")
+    told = reply.first_tokens if request.menu else None
+    chances = None if told is None else first_token_chances(request.menu, told)
+    return Reply(reply.text, is_cut=reply.finish_reason == "length", chances=chances)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.compare.labels import parse_label
+from tunesmith.judging.remembered import remembered
 from tunesmith.judging.server import open_asker
 from tunesmith.records import Grade, Judgement, Prediction, Row
-from tunesmith.score.judge import JudgeOptions, grade_answers, judge_pairs, open_local_asker
+from tunesmith.score.judge import JudgeOptions, grade_answers, judge_pairs
 from tunesmith.score.judging.asking import Asker
 from tunesmith.score.judging.pairs import Pair
 
@@ -28,7 +29,7 @@ class Material:
 
 
 def judged(material: Material, options: JudgeOptions, journal: Path) -> Iterator[Judgement | Grade]:
-    """Everything the judge says, mode by mode, with its controls; `journal` is made for a server only.
+    """Everything the judge says, mode by mode, with its controls; `journal` is not made for the built-in judge.
 
     Raises:
         InputError: the judge gives no verdict or grade, or a reference is lacking that it needs.
@@ -50,7 +51,8 @@ def _asker(options: JudgeOptions, journal: Path) -> Iterator[Asker | None]:
         with open_asker(options.endpoint, journal) as asker:
             yield asker
     elif options.local_model is not None:
-        yield open_local_asker(options.local_model)
+        with remembered(options.local_model, journal) as local:
+            yield local
     else:
         yield None
 

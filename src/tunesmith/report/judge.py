@@ -93,6 +93,10 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if "ratio" in found:
         adjusted = "; half a win and half a loss added" if found["ratio"]["adjusted"] else ""
         shown.append(("Wins for each loss", "ratio", f"ties apart{adjusted}"))
+    if found.get("graded_preference", {}).get("n"):
+        shown.append(
+            ("Mean preference", "graded_preference", "by the judge's probabilities, a tie as half; even: 0.5")
+        )
     shown.append(
         (
             "Net win rate at equal length",

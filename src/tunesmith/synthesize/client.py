@@ -14,10 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError
 from tunesmith.synthesize.budget import Ledger
+from tunesmith.synthesize.formats import FIRST_TOKEN, Formats, wanted_format
 from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
@@ -29,7 +30,6 @@ from tunesmith.synthesize.wire import (
     read_envelope,
     seconds_to_wait,
     shown,
-    wanted_format,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ NOTE_TIME_S = 1.0
 """How often the journal hears how long a run has been asking."""
 _STOPS = {401, 402, 403, 404}
 _REJECTS = {400, 413, 422}
-_FORMATS = ("json_schema", "json_object", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,9 @@ class Client:
         self.gate = Gate(self.options.concurrency)
         before = self.journal.usage()
         self.ledger = Ledger(self.options.budget, self.options.prices, before)
-        self._format: str = self.options.structured
-        self._accepted: set[str] = set()
-        self._suffixes: dict[tuple[str, int], bytes] = {}
+        self._formats = Formats(self.options.structured)
+        self._suffixes: dict[tuple[str, int], tuple[Any, bytes]] = {}
+        """With the schema itself, so that no other can come to have its `id`."""
         self._session: aiohttp.ClientSession | None = None
         self._url: yarl.URL | None = None
         self._queue: deque[Job] = deque()
@@ -177,7 +176,7 @@ class Client:
         import aiohttp
 
         # Read now and not when the job came: others may have learnt meanwhile which format the server knows.
-        asked = self._format if job.request.schema is not None else "off"
+        asked = self._formats.wanted(job.request)
         is_refused: bool | None = None
         status, data, retry_after = 0, b"", None
         started = time.monotonic()
@@ -214,8 +213,9 @@ class Client:
         # Schemas are a handful of constants: each is written once.
         name = (asked, id(request.schema))
         if name not in self._suffixes:
-            self._suffixes[name] = b"," + json.dumps(wanted_format(asked, request.schema))[1:].encode("ascii")
-        return body[:-1] + self._suffixes[name]
+            suffix = b"," + json.dumps(wanted_format(asked, request))[1:].encode("ascii")
+            self._suffixes[name] = request.schema, suffix
+        return body[:-1] + self._suffixes[name][1]
 
     # What a reply means
 
@@ -223,7 +223,9 @@ class Client:
         self, job: Job, asked: str, status: int, data: bytes, retry_after: float | None, seconds: float
     ) -> None:
         reply = read_envelope(data) if status == 200 else None
-        if status in _REJECTS:
+        # OpenAI's word for a model that tells no probabilities is 403
+        is_rejected = status in _REJECTS or (status == 403 and asked in FIRST_TOKEN and b"logprobs" in data)
+        if is_rejected:
             reply = self._rejected(job, asked, status, data)
         cost = self.ledger.settle(job.request, reply)
         self.journal.count_attempt(job.request.key, str(status or "network"), seconds, reply, cost)
@@ -232,12 +234,12 @@ class Client:
             self._n_failed_in_a_row = 0
             self._has_answered = True
             if status == 200:
-                self._accepted.add(asked)
+                self._formats.answered(asked, job.request, reply)
             self._keep(job, reply)
+        elif is_rejected:
+            self._queue.appendleft(job)  # in another format
         elif status in _STOPS:
             self._give_up(stop_for(self.options, self.option, self.model, status, decoded(data)))
-        elif status in _REJECTS:
-            self._queue.appendleft(job)  # in another format
         else:
             text = decoded(data)
             self._failed(job, text if status == 0 else f"HTTP {status}: {shown(text)}", retry_after)
@@ -247,19 +249,9 @@ class Client:
         text = decoded(data)
         if is_filtered(text):
             return Reply("answered", "", "content_filter")
-        if job.request.schema is not None and (other := self._other_format(asked)) is not None:
-            self._format = other
+        if self._formats.refused(asked, job.request):
             return None
-        if asked not in self._accepted:
-            # No format pleased the server, so that the request itself is at fault, not the format.
-            self._format = self.options.structured
         return Reply("rejected", f"HTTP {status}: {shown(text)}")
-
-    def _other_format(self, asked: str) -> str | None:
-        """The format to ask in after `asked` was turned down; `None` when it cannot be the format's fault."""
-        if asked in self._accepted or asked == "off":
-            return None
-        return self._format if self._format != asked else _FORMATS[_FORMATS.index(asked) + 1]
 
     def _keep(self, job: Job, reply: Reply) -> None:
         self.journal.put(job.request, self.model, self.options.url, reply)
@@ -278,11 +270,12 @@ class Client:
         job.tries += 1
         if job.tries >= self.options.tries or self.is_closing:
             self._n_failed_in_a_row += job.tries >= self.options.tries
-            self._finish(job, Unanswered(trouble, job.tries))
+            # Given up first: whoever reads the last of the replies asks for no further one.
             if not self._has_answered:
                 self._give_up(unreachable(self.options, self.option, trouble))
             elif self._n_failed_in_a_row >= self.options.give_up_after:
                 self._give_up(broken_down(self.options, self._n_failed_in_a_row, trouble))
+            self._finish(job, Unanswered(trouble, job.tries))
             return
         wait = retry_after if retry_after is not None else _jittered(job.tries)
         self._delayed[job] = asyncio.get_running_loop().call_later(wait, self._again, job)

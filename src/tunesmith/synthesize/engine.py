@@ -178,7 +178,10 @@ class Connection:
                 stream.wait(self.client, can_draw=has_more and (most_ahead is None or len(line) < most_ahead))
 
     def _checked(self, reply: Reply | Unanswered) -> Reply | Unanswered:
-        """Raises `TunesmithError` at the first item that the budget had nothing left for, unless the run goes on."""
+        """Raises `TunesmithError` at an item without a reply where the run has to stop, and at the first that the
+        budget had nothing left for, unless the run goes on."""
+        if isinstance(reply, Unanswered) and self.client.fatal is not None:
+            raise self.client.fatal
         budget = self.client.options.budget
         if (
             isinstance(reply, Unanswered)

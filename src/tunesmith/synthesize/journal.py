@@ -6,12 +6,13 @@ by the kill heals itself on opening."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,12 @@ from tunesmith.errors import InputError, TunesmithError
 from tunesmith.synthesize.request import Request
 
 GROUP, GROUP_S = 200, 0.02
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reply (
     key TEXT NOT NULL UNIQUE, model TEXT NOT NULL, address TEXT NOT NULL, request BLOB NOT NULL,
     outcome TEXT NOT NULL, text BLOB NOT NULL, finish_reason TEXT,
-    prompt_tokens INTEGER, completion_tokens INTEGER
+    prompt_tokens INTEGER, completion_tokens INTEGER, first_tokens TEXT
 );
 CREATE TABLE IF NOT EXISTS attempt (
     at REAL NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, seconds REAL NOT NULL,
@@ -53,6 +54,8 @@ class Reply:
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    first_tokens: Mapping[str, float] | None = None
+    """ln p of the likeliest first tokens, where they were asked for and told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,14 @@ class Journal:
             return waiting
         with self._reading:
             row = self._reader.execute(
-                "SELECT outcome, text, finish_reason, prompt_tokens, completion_tokens FROM reply WHERE key = ?",
+                "SELECT outcome, text, finish_reason, prompt_tokens, completion_tokens, first_tokens"
+                " FROM reply WHERE key = ?",
                 (key,),
             ).fetchone()
-        return None if row is None else Reply(row[0], _unpacked(row[1]), *row[2:])
+        if row is None:
+            return None
+        first_tokens = None if row[5] is None else json.loads(row[5])
+        return Reply(row[0], _unpacked(row[1]), row[2], row[3], row[4], first_tokens)
 
     def put(self, request: Request, model: str, address: str, reply: Reply) -> None:
         """Keeps a reply. Raises what the file's disk raised while earlier ones were written."""
@@ -210,11 +217,12 @@ class Journal:
                 reply.finish_reason,
                 reply.prompt_tokens,
                 reply.completion_tokens,
+                None if reply.first_tokens is None else json.dumps(dict(reply.first_tokens)),
             )
             for request, model, address, reply in rows
         ]
         with _transaction(self._writer):
-            self._writer.executemany("INSERT OR REPLACE INTO reply VALUES (?,?,?,?,?,?,?,?,?)", packed)
+            self._writer.executemany("INSERT OR REPLACE INTO reply VALUES (?,?,?,?,?,?,?,?,?,?)", packed)
             self._writer.executemany("INSERT INTO attempt VALUES (?,?,?,?,?,?,?)", attempts)
             self._writer.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", session)
         for request, *_ in rows:
@@ -242,7 +250,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous=NORMAL")
     (version,) = database.execute("PRAGMA user_version").fetchone()
     tables = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-    if version != _VERSION and tables:
+    if version == 2 and tables:
+        with _transaction(database):  # another process may be at it as well
+            if database.execute("PRAGMA user_version").fetchone() == (2,):
+                database.execute("ALTER TABLE reply ADD COLUMN first_tokens TEXT")
+                database.execute(f"PRAGMA user_version={_VERSION}")
+    elif version != _VERSION and tables:
         raise sqlite3.DatabaseError("it was written by another version of tunesmith")
     database.executescript(_SCHEMA)
     database.execute(f"PRAGMA user_version={_VERSION}")

@@ -22,6 +22,8 @@ class Request:
     """JSON schema of the reply; `None` where free text is wanted."""
     max_tokens: int
     """Longest reply: the most that it can cost."""
+    menu: tuple[str, ...] = ()
+    """Where the reply is to be one of these words and nothing else; the schema holds the same menu as an object."""
 
     @property
     def most_prompt_tokens(self) -> float:
@@ -29,22 +31,26 @@ class Request:
         return len(self.text) / 3 if self.text.isascii() else len(self.text.encode("utf-8", "replace")) / 3
 
 
-def make_request(address: str, body: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Request:
+def make_request(
+    address: str, body: Mapping[str, Any], schema: Mapping[str, Any] | None, menu: tuple[str, ...] = ()
+) -> Request:
     """The request of that body.
 
     Args:
         address: of the server; for a model in this process, what names its weights and settings.
         body: what the server gets; `max_tokens` is in it.
         schema: JSON schema of the reply.
+        menu: words of which the reply is to be one.
     """
     text = _CANONICAL.encode(body)
-    return Request(content_id(address, text, length=32), text, schema, int(body["max_tokens"]))
+    return Request(content_id(address, text, *menu, length=32), text, schema, int(body["max_tokens"]), menu)
 
 
 def longer(address: str, request: Request) -> Request:
     """The same request with room for a reply twice as long."""
     body = json.loads(request.text)
-    return make_request(address, body | {"max_tokens": 2 * request.max_tokens}, request.schema)
+    body["max_tokens"] = 2 * request.max_tokens
+    return make_request(address, body, request.schema, request.menu)
 
 
 def tokens_in(text: str) -> int:

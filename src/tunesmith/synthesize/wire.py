@@ -5,22 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
+from tunesmith.synthesize.formats import read_first_tokens
 from tunesmith.synthesize.journal import Reply
-
-
-def wanted_format(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    if form == "json_schema":
-        return {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "reply", "strict": True, "schema": schema},
-            }
-        }
-    return {"response_format": {"type": "json_object"}}
 
 
 def read_envelope(data: bytes) -> Reply | None:
@@ -38,6 +26,7 @@ def read_envelope(data: bytes) -> Reply | None:
         choice.get("finish_reason"),
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
+        read_first_tokens(choice),
     )
 
 

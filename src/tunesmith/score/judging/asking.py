@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from tunesmith.records import content_id
 
 PATIENCE = 20
 """Replies without anything usable after which a judge is given up."""
+
+LEAST_ON_MENU = 0.5
+"""Least probability on the words of the menu for a first token to be taken for a verdict."""
 
 Outcome = Literal["won", "lost", "tied"]
 LabelReader = Callable[[str | None, Mapping[Outcome, Iterable[str]]], Outcome | None]
@@ -33,7 +37,7 @@ class Request:
     """Names the request by its content, so that a journal finds its reply again."""
 
     def __post_init__(self) -> None:
-        content = json.dumps([self.messages, self.options], sort_keys=True, ensure_ascii=False)
+        content = json.dumps([self.messages, self.options, *self.menu], sort_keys=True, ensure_ascii=False)
         object.__setattr__(self, "key", content_id(content, length=32))
 
 
@@ -50,6 +54,14 @@ class Reply:
     """Stopped at the token limit."""
     trouble: str | None = None
     """Why there is no reply, after all tries."""
+    chances: Mapping[str, float] | None = None
+    """Probability of each word of the request's menu, where the model told them; they add up to 1."""
+
+    @property
+    def likeliest(self) -> str | None:
+        """The likeliest word of the menu, where the model told how likely they are."""
+        chances = self.chances
+        return None if chances is None else max(chances, key=lambda word: chances[word])
 
 
 def likeliest(chances: Sequence[float], request: Request, field: str) -> int:
@@ -59,6 +71,30 @@ def likeliest(chances: Sequence[float], request: Request, field: str) -> int:
         return max(range(len(chances)), key=lambda index: chances[index])
     weights = [chance ** (1 / temperature) for chance in chances]
     return random.Random(f"{request.key} {field}").choices(range(len(chances)), weights)[0]
+
+
+def first_token_chances(
+    menu: Sequence[str], first_tokens: Mapping[str, float], least: float = LEAST_ON_MENU
+) -> dict[str, float] | None:
+    """How likely each word of a menu is, by the probabilities of a reply's first token.
+
+    A token speaks for the word that it begins (`A`, ` tie`, `"par`), markup, case and white space apart. `None` when
+    less than `least` of the probability lies on tokens that begin a word of the menu: the model was about to say
+    something else.
+
+    Args:
+        menu: words that begin differently.
+        first_tokens: ln p of the likeliest tokens.
+        least: share of 1.
+    """
+    sums = dict.fromkeys(menu, 0.0)
+    for token, log in first_tokens.items():
+        start = token.strip(" \t\r\n\"'*_`[(▁Ġ").casefold()
+        begun = [word for word in menu if start and word.casefold().startswith(start)]
+        if len(begun) == 1:
+            sums[begun[0]] += math.exp(log)
+    total = sum(sums.values())
+    return {word: chance / total for word, chance in sums.items()} if total >= least else None
 
 
 def told_chances(field: str, menu: Sequence[Any], chances: Sequence[float]) -> str:

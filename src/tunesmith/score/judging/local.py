@@ -50,6 +50,7 @@ class LocalAsker:
         prompt = "\n\n".join(message["content"] for message in request.messages)
         reply: dict[str, Any] = {}
         reasons = []
+        told: dict[str, float] | None = None
         for field, menu in _menus(request.schema).items():
             # a verdict alone is one word; grades come as the object that the prompt shows
             written = request.menu or [json.dumps({field: choice}) for choice in menu]
@@ -59,7 +60,9 @@ class LocalAsker:
             chances = _softmax(self._log_likelihoods(rows))
             reply[field] = menu[likeliest(chances, request, field)]
             reasons.append(told_chances(field, menu, chances))
-        return Reply(json.dumps({"reason": "; ".join(reasons), **reply}))
+            if request.menu:
+                told = dict(zip(request.menu, chances, strict=True))
+        return Reply(json.dumps({"reason": "; ".join(reasons), **reply}), chances=told)
 
     def _render(self, prompt: str, completions: Sequence[str]) -> list[Rendered] | Refused:
         rendered = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from typing import Any, Literal
@@ -121,7 +121,7 @@ class PairwiseJudge:
 
     def _read(self, pair: Pair, order: Order, vote: int, reply: Reply) -> Judgement:
         texts = [*_shown(pair, order), pair.task, *pair.references, pair.passage or ""]
-        found = read_letter(reply, texts, self.read_label)
+        found = read_letter(reply, texts, self.read_label, has_drawn=vote > 0)
         return judgement(
             pair,
             self.name,
@@ -132,6 +132,7 @@ class PairwiseJudge:
             raw=reply.trouble if reply.trouble is not None else reply.text,
             reason=found.reason,
             prompt_hash=self.prompt.hash,
+            preference=_preference(reply.chances, order),
         )
 
 
@@ -166,6 +167,7 @@ def judgement(
     reason: str = "",
     prompt_hash: str = "",
     control: str = "",
+    preference: float | None = None,
 ) -> Judgement:
     return Judgement(
         id=pair.id,
@@ -184,6 +186,7 @@ def judgement(
         vote=vote,
         control=control,
         attributes=dict(pair.attributes),
+        preference=preference,
     )
 
 
@@ -202,6 +205,14 @@ def _verdict(letter: str | None, order: Order) -> JudgedAs:
     if letter == "TIE":
         return "tie"
     return "win" if (letter == "A") == (order == "tuned first") else "loss"
+
+
+def _preference(chances: Mapping[str, float] | None, order: Order) -> float | None:
+    """How likely the judge was to prefer the tuned system's answer, a tie as half; `None` where it did not tell."""
+    if chances is None:
+        return None
+    first = chances["A"] + chances["TIE"] / 2
+    return first if order == "tuned first" else 1 - first
 
 
 def _flipped(first: Judgement, second: Judgement) -> bool:

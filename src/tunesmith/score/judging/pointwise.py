@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from tunesmith.records import Grade, Prediction, Row, Score
@@ -90,9 +91,11 @@ class PointwiseJudge:
             "answer": answer_text(prediction),
         }
         options = sampling(0.0, self.max_tokens, self.seed)
-        menu = tuple(CREDIT) if self.is_brief else ()
-        return Request(self.prompt.messages(texts), options, self._schema(), menu)
+        # a rubric's reply has a grade for each criterion, and is no single word
+        menu = tuple(CREDIT) if self.is_brief and self.mode == "correctness" else ()
+        return Request(self.prompt.messages(texts), options, self._schema, menu)
 
+    @cached_property
     def _schema(self) -> dict[str, Any]:
         fields: dict[str, Any] = (
             {"verdict": {"type": "string", "enum": list(CREDIT)}}

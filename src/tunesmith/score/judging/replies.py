@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.score.judging.asking import LabelReader, Outcome, Reply
+from tunesmith.score.judging.asking import LabelReader, Outcome, Reply, told_chances
 
 Letter = Literal["A", "B", "TIE"]
 Correctness = Literal["correct", "partly", "wrong"]
@@ -63,14 +63,32 @@ class Read:
     reason: str
 
 
-def read_letter(reply: Reply, texts: Sequence[str], read_label: LabelReader) -> Read:
-    """`A`, `B` or `TIE`. `texts` are those under examination."""
+def read_letter(
+    reply: Reply, texts: Sequence[str], read_label: LabelReader, *, has_drawn: bool = False
+) -> Read:
+    """`A`, `B` or `TIE`.
+
+    Args:
+        reply: whose probabilities, where it has any, are the verdict, and not its text.
+        texts: those under examination.
+        read_label: which label a text means.
+        has_drawn: the text is a draw from the probabilities, and it is what counts.
+    """
+    if reply.likeliest is not None and reply.trouble is None and not has_drawn:
+        return _likeliest(reply)
     return _read(reply, texts, read_label, LETTER_LABELS, LETTERS)
 
 
 def read_correctness(reply: Reply, texts: Sequence[str], read_label: LabelReader) -> Read:
-    """`correct`, `partly` or `wrong`."""
+    """`correct`, `partly` or `wrong`; the likeliest, where the reply has probabilities."""
+    if reply.likeliest is not None and reply.trouble is None:
+        return _likeliest(reply)
     return _read(reply, texts, read_label, CORRECTNESS_LABELS, CORRECTNESS)
+
+
+def _likeliest(reply: Reply) -> Read:
+    assert reply.chances is not None
+    return Read(reply.likeliest, "ok", told_chances("verdict", [*reply.chances], [*reply.chances.values()]))
 
 
 def read_grades(
