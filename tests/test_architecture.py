@@ -14,7 +14,17 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "tunesmith"
 
 FLOORS: list[set[str]] = [
     {"records", "errors", "options", "spending", "__init__"},
-    {"config", "store", "plugins", "tables", "duplicates", "templates", "sentences", "endpoints"},
+    {
+        "config",
+        "store",
+        "plugins",
+        "tables",
+        "data_sets",
+        "duplicates",
+        "templates",
+        "sentences",
+        "endpoints",
+    },
     {"models"},
     {"tasks"},
     {"read", "synthesize", "prepare", "train", "generate", "score", "compare", "report"},

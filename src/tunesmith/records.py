@@ -55,7 +55,7 @@ class Note:
     count: int = 1
     """How many times (lines dropped, words joined, …)."""
     is_refusal: bool = False
-    """True when the whole file gave no document."""
+    """True when the whole file, or the row of a table, gave no document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,18 @@ class Document:
     id: str
     """Made from the path relative to the folder the user named, and the text."""
     source_id: str
-    """The path relative to the folder the user named: what people recognise."""
+    """The path relative to the folder the user named: what people recognise. Of a row of a table: what its source
+    column says, so that several documents may share it, else the table and the row's id."""
     title: str
     text: str
     """Cleaned text. Paragraphs are separated by a blank line; headings are lines that start with `# `, `## `, …"""
     page_starts: tuple[int, ...] = ()
     """Character offset in `text` at which each page starts; empty where the format has no pages."""
     notes: tuple[Note, ...] = ()
+    file: str = ""
+    """The table that the document is a row of; empty for a file of its own."""
+    origin: str = ""
+    """File and line (or row) of such a document, as they were when it was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,13 @@ from typing import Any
 from tunesmith.pipeline import StagePlan
 from tunesmith.plan import Plan
 from tunesmith.prepare.stage import DataFacts, Ids, find_data, read_data
-from tunesmith.read.files import find_files
-from tunesmith.read.stage import ScenarioOptions, chunk_documents, plan_scenarios, read_documents
+from tunesmith.read.stage import (
+    ScenarioOptions,
+    chunk_documents,
+    files_to_read,
+    plan_scenarios,
+    read_documents,
+)
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.estimate import Estimate
@@ -53,7 +58,7 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
         return _measure_finished(plan, root, run, stages)
     if plan.read.scenarios is not None:
         return _measure_scenarios(plan, plan.synthesize, plan.read.scenarios, root, run, stages)
-    files = find_files(plan.read.documents or [], root)
+    files = files_to_read(plan.read, root)
     megabytes = sum(file.path.stat().st_size for file in files) / 1e6
     fresh = {stage.name for stage in stages if stage.standing == "cached"}
     refused: list[str] = []

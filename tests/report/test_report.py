@@ -443,8 +443,8 @@ def test_sources_are_counted_from_streams() -> None:
     documents = [Document("1", "a.md", "A", "one two three"), Document("2", "b.md", "B", "")]
     chunks = [Chunk(str(n), "a.md", "A", None, "one", 0, 3, None, None, 1) for n in range(2)]
     assert count_sources(iter(documents), iter(chunks)) == (
-        Source("a.md", "A", 3, 2),
-        Source("b.md", "B", 0, 0),
+        Source("a.md", "A", 3, 2, tokens=2),
+        Source("b.md", "B", 0, 0, tokens=0),
     )
 
 

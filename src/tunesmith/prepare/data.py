@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data_sets import PART_NAMES, DataFile, Found, labels_in_schema
 from tunesmith.errors import GateError, InputError
 from tunesmith.prepare.formats import (
     SHORT_LIST,
@@ -22,7 +23,7 @@ from tunesmith.prepare.formats import (
 )
 from tunesmith.prepare.options import FORMAT_NAMES, DataOptions
 from tunesmith.prepare.prompts import student_prompt, transcript
-from tunesmith.prepare.sources import PART_NAMES, DataFile, Found, find_data, labels_in_schema
+from tunesmith.prepare.sources import find_data
 from tunesmith.records import Example, Kind, Refused, SplitName, content_id
 from tunesmith.tables import TableRow, read_table_leniently
 

@@ -34,13 +34,19 @@ class Block:
 
 @dataclass(slots=True)
 class RawDocument:
-    """One file as its reader saw it."""
+    """One file, or one row of a table, as its reader saw it."""
 
     source_id: str
     title: str | None
     blocks: list[Block]
     n_pages: int = 0
     notes: list[Note] = field(default_factory=list)
+    file: str = ""
+    """The table, of a document that is a row of one."""
+    origin: str = ""
+    """File and line (or row) of such a document."""
+    is_named_by_row: bool = False
+    """`source_id` comes out of the table's cells, not from the name of a file."""
 
 
 class Unreadable(Exception):

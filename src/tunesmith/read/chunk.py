@@ -167,11 +167,13 @@ def _piece(text: str, tokens: Sequence[_Unit], first: int, after: int) -> _Unit:
 
 def chunk_document(document: Document, options: ChunkOptions) -> Iterator[Chunk]:
     """The passages of one document in order, each with `document.text[chunk.start:chunk.end] == chunk.text`."""
+    # Rows of one source may begin alike; a file is the only one of its name.
+    row = [document.id] if document.file else []
     for heading, units in _packs(document.text, 4 * options.tokens, 4 * options.overlap):
         start, end = units[0].start, units[-1].end
         text = document.text[start:end]
         yield Chunk(
-            id=content_id(document.source_id, document.title, heading or "", text, str(start)),
+            id=content_id(document.source_id, document.title, heading or "", text, str(start), *row),
             source_id=document.source_id,
             title=document.title,
             heading=heading,

@@ -121,6 +121,8 @@ def compose_document(raw: RawDocument, blocks: Sequence[Block], vocabulary: Voca
         text=text,
         page_starts=tuple(page_starts[: raw.n_pages]),
         notes=(*raw.notes, *_hyphen_notes(raw.source_id, vote)),
+        file=raw.file,
+        origin=raw.origin,
     )
 
 

@@ -33,6 +33,7 @@ from tunesmith.read.markdown import parse_markdown
 from tunesmith.read.pdf import PdfContent, extract_pdf
 from tunesmith.read.plain import decode_text, parse_plain_text
 from tunesmith.records import Note
+from tunesmith.tables import SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +51,40 @@ Reader = Callable[[ReadingFile], RawDocument]
 
 
 def read_file(file: ReadingFile, max_bytes: int) -> RawDocument:
-    """Read one file by its suffix.
+    """Read one file by its suffix; `rows.py` reads tables.
 
     Raises:
         Unreadable: no reader for the suffix, too large, not permitted, empty, or what the reader itself found.
     """
     reader = READERS.get(file.path.suffix.lower())
     if reader is None:
-        known = ", ".join(sorted(READERS))
+        known = ", ".join(sorted((*READERS, *SUFFIXES)))
         raise Unreadable(
             "unknown_format",
             f"No reader for {file.path.suffix or 'a file without suffix'}. There are: {known}.",
         )
     try:
-        size = file.path.stat().st_size
-        if size > max_bytes:
-            limit = f"{size / 1e6:.1f} MB, more than read.max_file_mb allows ({max_bytes / 1e6:g} MB)"
-            raise Unreadable("too_large", f"The file has {limit}.")
-        if size == 0:
-            raise Unreadable("empty", "The file is empty.")
+        check_size(file.path, max_bytes)
         raw = reader(file)
     except OSError as error:
         raise Unreadable("not_readable", f"The file cannot be opened: {error.strerror or error}.") from None
     if not any(block.text.strip() for block in raw.blocks):
         raise Unreadable("no_text", "There is no text in the file.")
     return raw
+
+
+def check_size(path: Path, max_bytes: int) -> None:
+    """Refuse what is empty or too large before it is opened.
+
+    Raises:
+        Unreadable: rule `empty` or `too_large`.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        limit = f"{size / 1e6:.1f} MB, more than read.max_file_mb allows ({max_bytes / 1e6:g} MB)"
+        raise Unreadable("too_large", f"The file has {limit}.")
+    if size == 0:
+        raise Unreadable("empty", "The file is empty.")
 
 
 # PDF

@@ -9,19 +9,21 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tunesmith.errors import MissingError
+from tunesmith.errors import InputError, MissingError
 from tunesmith.options import Options
 from tunesmith.read.blocks import HYPHEN_MARK, Block, RawDocument, Unreadable
 from tunesmith.read.chunk import ChunkOptions, chunk_document
 from tunesmith.read.clean import Vocabulary, compose_document, mend_unicode
 from tunesmith.read.debris import drop_debris
-from tunesmith.read.files import find_files
+from tunesmith.read.files import FoundFile, find_files
 from tunesmith.read.layout import join_interrupted
 from tunesmith.read.pdf_worker import PdfWorker
-from tunesmith.read.readers import ReadingFile, read_file
+from tunesmith.read.readers import ReadingFile, check_size, read_file
 from tunesmith.read.references import cut_references
+from tunesmith.read.rows import Columns, RowReader
 from tunesmith.read.scenarios import ScenarioOptions, coverage, plan_scenarios
-from tunesmith.records import Chunk, Document, Note
+from tunesmith.records import Chunk, Document, Note, SplitName
+from tunesmith.tables import SUFFIXES
 
 __all__ = [
     "ChunkOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "ScenarioOptions",
     "chunk_documents",
     "coverage",
+    "files_to_read",
     "plan_scenarios",
     "read_documents",
 ]
@@ -36,7 +39,9 @@ __all__ = [
 
 class ReadOptions(Options):
     documents: str | list[str] | None = Field(
-        None, description="files, folders or patterns such as docs/*.pdf, seen from the folder of the plan"
+        None,
+        description="files, folders or patterns such as docs/*.pdf, seen from the folder of the plan; a table gives a"
+        " document for each row; the id of a hub data set (owner/name)",
     )
     scenarios: ScenarioOptions | None = Field(
         None,
@@ -46,6 +51,20 @@ class ReadOptions(Options):
         default=None, description="name of the environment variable that holds the password of encrypted PDFs"
     )
     max_file_mb: float = Field(default=100.0, gt=0, description="larger files are refused, in megabytes")
+    text_column: str | None = Field(
+        None,
+        description="the column of tables that holds the text; null: recognised where only one can be meant",
+    )
+    title_column: str | None = Field(
+        None, description="the column of their titles; null: title, if there is one"
+    )
+    source_column: str | None = Field(
+        None, description="rows alike in this column are held out together; null: each row is its own source"
+    )
+    subset: str | None = Field(
+        None, description="which configuration of a data set; null: its only or default one"
+    )
+    take: SplitName | None = Field(None, description="which part of a data set; null: all of them")
     references: Literal["cut", "keep"] = Field(
         default="cut", description="cut: leave out lists of references; keep: treat them as text"
     )
@@ -76,14 +95,40 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
         MissingError: the variable named by `password_env` is not set.
     """
     password = _password(options.password_env)
-    files = find_files(options.documents or [], root)
+    files = files_to_read(options, root)
+    rows = RowReader(Columns(options.text_column, options.title_column, options.source_column))
+    results: list[RawDocument | Note] = []
     with PdfWorker() as worker:
-        results = [
-            _read(ReadingFile(file.path, file.source_id, password, worker.extract), options) for file in files
-        ]
+        for file in files:
+            given = ReadingFile(file.path, file.source_id, password, worker.extract)
+            results += _read_rows(given, rows, options) if _is_table(file) else [_read(given, options)]
     vocabulary = _count_words([result for result in results if isinstance(result, RawDocument)])
     for result in results:
         yield result if isinstance(result, Note) else _finish(result, vocabulary, options)
+
+
+def files_to_read(options: ReadOptions, root: Path) -> list[FoundFile]:
+    """The files that the options name; none for scenarios.
+
+    Raises:
+        InputError: there are none, or an option about tables has no effect because there is no table among them.
+        MissingError: a hub data set is not to be had.
+    """
+    if options.documents is None:
+        return []
+    files = find_files(options.documents, root, subset=options.subset, take=options.take)
+    for key in ("text_column", "title_column", "source_column"):
+        if getattr(options, key) is not None and not any(map(_is_table, files)):
+            raise InputError(
+                "this has no effect: no table is among the documents",
+                where=f"read.{key}: {getattr(options, key)}",
+                do=f"leave it out, or name a table ({', '.join(SUFFIXES)}) in read.documents",
+            )
+    return files
+
+
+def _is_table(file: FoundFile) -> bool:
+    return file.path.suffix.lower() in SUFFIXES
 
 
 def chunk_documents(documents: Iterable[Document], options: ChunkOptions) -> Iterator[Chunk]:
@@ -115,6 +160,22 @@ def _read(file: ReadingFile, options: ReadOptions) -> RawDocument | Note:
     return raw
 
 
+def _read_rows(file: ReadingFile, rows: RowReader, options: ReadOptions) -> Iterator[RawDocument | Note]:
+    """The rows of a table; what makes the rest of it unreadable ends it with a refusal."""
+    try:
+        check_size(file.path, int(options.max_file_mb * 1e6))
+        for record in rows.read(file.path, file.source_id):
+            if isinstance(record, RawDocument):
+                for block in record.blocks:
+                    block.text = mend_unicode(block.text)
+            yield record
+    except Unreadable as problem:
+        yield Note(file.source_id, problem.rule, problem.text, is_refusal=True)
+    except OSError as error:
+        said = f"The file cannot be opened: {error.strerror or error}."
+        yield Note(file.source_id, "not_readable", said, is_refusal=True)
+
+
 def _count_words(documents: Sequence[RawDocument]) -> Vocabulary:
     """Word forms of all documents; left empty when no word is broken anywhere, because then nobody asks."""
     texts = [block.text for document in documents for block in document.blocks]
@@ -135,5 +196,5 @@ def _finish(raw: RawDocument, vocabulary: Vocabulary, options: ReadOptions) -> D
         blocks = join_interrupted(blocks)
     document = compose_document(raw, blocks, vocabulary)
     if not document.text:
-        return Note(raw.source_id, "no_text", "Nothing is left after cleaning.", is_refusal=True)
+        return Note(raw.file or raw.source_id, "no_text", "Nothing is left after cleaning.", is_refusal=True)
     return document

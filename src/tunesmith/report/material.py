@@ -153,6 +153,8 @@ def _source_lines(study: Study) -> list[dict[str, Any]]:
             "source_id": name,
             "title": _title(known.get(name)),
             "words": count(known[name].words) if name in known else None,
+            "tokens": _size(known.get(name), "tokens"),
+            "pages": _size(known.get(name), "pages"),
             "chunks": count(known[name].chunks) if name in known else None,
             "accepted": count(accepted[name]),
             "refused": count(refused[name]),
@@ -161,6 +163,11 @@ def _source_lines(study: Study) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+
+
+def _size(source: Source | None, name: str) -> str | None:
+    value: int | None = getattr(source, name, None)
+    return None if value is None else count(value)
 
 
 def _title(source: Source | None) -> str:

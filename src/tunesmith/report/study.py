@@ -33,6 +33,9 @@ class Source:
     title: str
     words: int
     chunks: int
+    pages: int | None = None
+    tokens: int | None = None
+    """Of its passages, as estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,20 @@ class Study:
 
 def count_sources(documents: Iterable[Document], chunks: Iterable[Chunk]) -> tuple[Source, ...]:
     """The documents in numbers, in their order; both inputs may be streams."""
-    per_source = Counter(chunk.source_id for chunk in chunks)
-    return tuple(
-        Source(item.source_id, item.title, len(item.text.split()), per_source[item.source_id])
-        for item in documents
-    )
+    per_source: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for chunk in chunks:
+        per_source[chunk.source_id] += 1
+        tokens[chunk.source_id] += chunk.n_tokens
+    found: dict[str, Source] = {}
+    for item in documents:
+        name = item.source_id
+        before = found.get(name)
+        words = len(item.text.split()) + (before.words if before else 0)
+        pages = len(item.page_starts) or None
+        title = before.title if before else item.title
+        found[name] = Source(name, title, words, per_source[name], pages, tokens[name])
+    return tuple(found.values())
 
 
 def system_names(study: Study) -> list[str]:

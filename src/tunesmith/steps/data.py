@@ -9,11 +9,11 @@ from typing import Any
 from tunesmith.errors import InputError
 from tunesmith.models.load import check_before_the_run, model_folder, weights_sha256
 from tunesmith.plan import Plan
-from tunesmith.read.files import find_files
 from tunesmith.read.stage import (
     ScenarioOptions,
     chunk_documents,
     coverage,
+    files_to_read,
     plan_scenarios,
     read_documents,
 )
@@ -45,7 +45,7 @@ from tunesmith.synthesize.stage import (
 
 def documents_outside(context: Context) -> dict[str, str]:
     assert context.plan.read is not None, "without documents this step is left out"
-    files = find_files(context.plan.read.documents or [], context.root) if context.plan.read.documents else []
+    files = files_to_read(context.plan.read, context.root)
     return {f"document {file.source_id}": file_fingerprint(file.path) for file in files}
 
 

@@ -52,7 +52,14 @@ _GENERATED = (*_ANSWERS, OTHER_SETTINGS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
 
 STEPS: tuple[Step, ...] = (
-    Step("read", (), _READ, ("read", "sentences.py", "templates.py"), read_step, documents_outside),
+    Step(
+        "read",
+        (),
+        _READ,
+        ("read", "tables.py", "data_sets.py", "sentences.py", "templates.py"),
+        read_step,
+        documents_outside,
+    ),
     Step(
         "synthesize",
         ("read/chunks.jsonl", "read/scenarios.jsonl"),
@@ -65,7 +72,7 @@ STEPS: tuple[Step, ...] = (
         "prepare",
         ("synthesize/examples.jsonl",),
         _PREPARED,
-        ("prepare", "tables.py", "duplicates.py", "models/encoder.py"),
+        ("prepare", "tables.py", "data_sets.py", "duplicates.py", "models/encoder.py"),
         prepare_step,
         data_outside,
     ),
