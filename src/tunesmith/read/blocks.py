@@ -45,8 +45,8 @@ class RawDocument:
     """The table, of a document that is a row of one."""
     origin: str = ""
     """File and line (or row) of such a document."""
-    is_named_by_row: bool = False
-    """`source_id` comes out of the table's cells, not from the name of a file."""
+    named_by: Literal["path", "source", "id", "text"] = "path"
+    """Where `source_id` comes from: of a row, its source column, or after the table's path its id or its text."""
 
 
 class Unreadable(Exception):

@@ -149,7 +149,7 @@ def find_title(raw: RawDocument, blocks: Sequence[Block]) -> str:
         text = _SPACES.sub(" ", top.text.replace(HYPHEN_MARK, "").replace(PAGE_MARK, "")).strip()
         if _NUMBERING.sub("", text).casefold() not in _NO_TITLES:
             return text
-    return PurePath(raw.source_id).stem.replace("_", " ").strip()
+    return PurePath(raw.file or raw.source_id).stem.replace("_", " ").strip()
 
 
 _NUMBERING = re.compile(r"^\d{1,2}(?:\.\d{1,2})*\.?\s+")

@@ -41,7 +41,8 @@ class RowReader:
     columns: Columns
     seen: dict[str, str] = field(default_factory=dict)
     """Content of a text to where it stood first."""
-    keys: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+    """Table and id of the rows so far."""
 
     def read(self, path: Path, name: str) -> Iterator[RawDocument | Note]:
         """A document for each row, and a refusal in the place of each row that gives none.
@@ -99,24 +100,22 @@ class RowReader:
         if first is not origin:
             said = f"{origin}: the same text stands at {first}"
             return Note(name, "duplicate_row", said, is_refusal=True)
-        return RawDocument(
-            source_id=(source or "").strip() or f"{name}#{self._key(row, text)}",
-            title=title,
-            blocks=parse_plain_text(text),
-            file=name,
-            origin=origin,
-            is_named_by_row=bool((source or "").strip()),
-        )
-
-    def _key(self, row: TableRow, text: str) -> str:
-        """The row's own id where it has one that is free, else one made from its text: a row added above the others
-        renames none of them."""
         own = row.values.get("id")
         key = str(own).strip() if isinstance(own, str | int) and not isinstance(own, bool) else ""
-        if not key or key in self.keys:
-            key = content_id(text, length=_KEY_LENGTH)
-        self.keys.add(key)
-        return key
+        document = RawDocument("", title, parse_plain_text(text), file=name, origin=origin)
+        if source is not None and source.strip():
+            document.source_id, document.named_by = source.strip(), "source"
+        elif key and (name, key) not in self.keys:
+            self.keys.add((name, key))
+            document.source_id, document.named_by = f"{name}#{key}", "id"
+        else:
+            document.source_id, document.named_by = name_by_text(name, text), "text"
+        return document
+
+
+def name_by_text(table: str, text: str) -> str:
+    """The name of a row without an id of its own: a row added above the others renames none of them."""
+    return f"{table}#{content_id(text, length=_KEY_LENGTH)}"
 
 
 def _text_column(textual: Sequence[str], there: Sequence[str]) -> str:

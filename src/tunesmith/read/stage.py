@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tunesmith.errors import InputError, MissingError
 from tunesmith.options import Options
@@ -16,9 +16,11 @@ from tunesmith.read.chunk import ChunkOptions, chunk_document
 from tunesmith.read.clean import Vocabulary, compose_document, mend_unicode
 from tunesmith.read.debris import drop_debris
 from tunesmith.read.files import FoundFile, find_files
+from tunesmith.read.identifiers import Kind
 from tunesmith.read.layout import join_interrupted
 from tunesmith.read.pdf_worker import PdfWorker
 from tunesmith.read.readers import ReadingFile, check_size, read_file
+from tunesmith.read.redact import NAMES, Redactor
 from tunesmith.read.references import cut_references
 from tunesmith.read.rows import Columns, RowReader
 from tunesmith.read.scenarios import ScenarioOptions, coverage, plan_scenarios
@@ -68,6 +70,18 @@ class ReadOptions(Options):
     references: Literal["cut", "keep"] = Field(
         default="cut", description="cut: leave out lists of references; keep: treat them as text"
     )
+    redact: tuple[Kind, ...] = Field(
+        (),
+        description="what is replaced by placeholders such as [EMAIL_1] before any text leaves the machine",
+    )
+    phone_region: str | None = Field(
+        None,
+        description="country (ISO code, such as DE) of phone numbers without a country code; null: only those with +",
+    )
+    redact_model: str | None = Field(
+        None,
+        description="spaCy pipeline that finds person and organisation: a name such as en_core_web_sm, or a folder",
+    )
     chunk: ChunkOptions = Field(default=ChunkOptions(), description="how documents are cut into passages")
 
     @model_validator(mode="after")
@@ -77,6 +91,27 @@ class ReadOptions(Options):
         idle = sorted(self.model_fields_set - {"documents", "scenarios"})
         if self.scenarios is not None and idle:
             raise ValueError(f"{', '.join(idle)} has no effect on scenarios")
+        return self
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _may_be_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _redacts_what_it_can_find(self) -> ReadOptions:
+        names = [kind for kind in NAMES if kind in self.redact]
+        if names and self.redact_model is None:
+            raise ValueError(f"redact: {' and '.join(names)} needs redact_model, such as en_core_web_sm")
+        if self.redact_model is not None and not names:
+            raise ValueError("redact_model has no effect: redact names neither person nor organisation")
+        if self.phone_region is not None:
+            if "phone" not in self.redact:
+                raise ValueError("phone_region has no effect: redact does not name phone")
+            from phonenumbers import SUPPORTED_REGIONS
+
+            if self.phone_region not in SUPPORTED_REGIONS:
+                raise ValueError(f"phone_region: {self.phone_region!r} is no country code such as DE or US")
         return self
 
 
@@ -92,10 +127,11 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
 
     Raises:
         InputError: there is nothing to read.
-        MissingError: the variable named by `password_env` is not set.
+        MissingError: the variable named by `password_env` is not set, or what finds names is not installed.
     """
     password = _password(options.password_env)
     files = files_to_read(options, root)
+    redactor = Redactor(options.redact, region=options.phone_region, model=options.redact_model)
     rows = RowReader(Columns(options.text_column, options.title_column, options.source_column))
     results: list[RawDocument | Note] = []
     with PdfWorker() as worker:
@@ -104,7 +140,11 @@ def read_documents(options: ReadOptions, root: Path) -> Iterator[Document | Note
             results += _read_rows(given, rows, options) if _is_table(file) else [_read(given, options)]
     vocabulary = _count_words([result for result in results if isinstance(result, RawDocument)])
     for result in results:
-        yield result if isinstance(result, Note) else _finish(result, vocabulary, options)
+        if isinstance(result, Note):
+            yield result
+            continue
+        document = _finish(result, vocabulary, options)
+        yield document if isinstance(document, Note) else redactor.redact(document, named_by=result.named_by)
 
 
 def files_to_read(options: ReadOptions, root: Path) -> list[FoundFile]:

@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith.errors import InputError
 from tunesmith.models.load import check_before_the_run, model_folder, weights_sha256
 from tunesmith.plan import Plan
+from tunesmith.read.redact import RULE as REDACTED
 from tunesmith.read.stage import (
     ScenarioOptions,
     chunk_documents,
@@ -60,8 +61,11 @@ def read_step(context: Context) -> Counts:
         {Document: "read/documents.jsonl", Note: "read/notes.jsonl"},
         "documents",
     )
+    notes = context.rows("read/notes.jsonl", Note)
     if not counts["documents"]:
-        raise _nothing_read(context.rows("read/notes.jsonl", Note))
+        raise _nothing_read(notes)
+    if context.plan.read.redact:
+        counts["redacted"] = sum(note.count for note in notes if note.rule.startswith(REDACTED))
     documents = read_rows(context.run.folder / "read/documents.jsonl", Document)
     chunks = chunk_documents(documents, context.plan.read.chunk)
     return counts | keep(context, chunks, {Chunk: "read/chunks.jsonl"}, "passages")
