@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tunesmith import __version__
-from tunesmith.commands import auditing, data, files, judging, plans
+from tunesmith.commands import auditing, data, files, judging, plans, reading
 from tunesmith.errors import TunesmithError
 
 INTERRUPTED = 130
@@ -48,6 +48,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plans.demo,
     plans.run,
     plans.check,
+    reading.read,
     plans.synthesize,
     plans.init,
     plans.prompts,
