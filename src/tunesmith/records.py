@@ -176,6 +176,14 @@ class Row:
     attributes: dict[str, str] = field(default_factory=dict)
     other_references: tuple[str, ...] = ()
     """Further answers that are right too: a model is scored against `completion` and these."""
+    chunk_id: str | None = None
+    """The passage it was made from, with the place of that in the document: `read/chunks.jsonl`."""
+    evidence_start: int | None = None
+    """Character span in the document's text of what the answer rests on."""
+    evidence_end: int | None = None
+    first_page: int | None = None
+    """Pages of the passage, counted from 1."""
+    last_page: int | None = None
     rank: int | None = None
     """Place of a training row in the order in which subsets are taken: the first n are a stratified sample of the
     training set, and part of every larger one. `None` in the other splits."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.read.work import count_lines_of_python
 from tunesmith.read.chunk import ChunkOptions, chunk_document, count_tokens
 from tunesmith.records import Chunk, Document
 from tunesmith.sentences import sentence_spans
@@ -180,15 +180,22 @@ def _lines(text: str) -> list[tuple[int, str]]:
     ],
     ids=["prose", "no spaces", "no stops", "brackets", "chinese", "unclosed"],
 )
-def test_time_grows_with_the_length_only(unit: str) -> None:
-    """Four times the text takes about four times as long; a square would take sixteen times as long."""
+def test_work_grows_with_the_length_only(unit: str) -> None:
+    """Four times the text takes about four times the lines of Python; a square would take sixteen times as many."""
 
-    def seconds(n_chars: int) -> float:
+    def lines_run(n_chars: int) -> int:
         text = unit * (n_chars // len(unit))
-        start = time.process_time()
-        assert chunks(text)
-        return time.process_time() - start
+        return count_lines_of_python(lambda: chunks(text), "tunesmith")
 
-    seconds(2_000)
-    small, large = seconds(15_000), seconds(60_000)
-    assert large < 10 * small + 0.1
+    lines_run(2_000)
+    small, large = lines_run(4_000), lines_run(16_000)
+    assert 0 < small < large < 6 * small
+
+
+def test_ten_megabytes_on_one_line_are_cut_and_nothing_is_lost() -> None:
+    text = "x" * 10_000_000
+    parts = chunks(text, tokens=100_000)
+    assert "".join(part.text for part in parts) == text
+    assert max(part.n_tokens for part in parts) <= 100_000
+    # 10,000,000 letters are 625,000 runs of 16, x 1.25 = 781,250 tokens: 8 passages of at most 100,000.
+    assert len(parts) == 8

@@ -221,6 +221,11 @@ def _row(example: Example, group: str, split: SplitName, options: PrepareOptions
         context=context,
         attributes=example.attributes,
         other_references=example.other_targets,
+        chunk_id=example.chunk_id,
+        evidence_start=example.evidence_start,
+        evidence_end=example.evidence_end,
+        first_page=example.first_page,
+        last_page=example.last_page,
     )
 
 
