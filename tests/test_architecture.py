@@ -31,7 +31,7 @@ FLOORS: list[set[str]] = [
     {"plan", "evaluation", "judging", "audit", "evidence", "unseen"},
     {"steps"},
     {"pipeline", "samples", "starter"},
-    {"forecast", "sizes", "trial", "display"},
+    {"forecast", "sizes", "trial", "doctor", "display"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -256,6 +256,6 @@ def test_survey_writes_nothing(root: Path) -> None:
 
 
 def test_full_training_gives_a_whole_model_and_a_verdict(root: Path) -> None:
-    assert run(root, "train.method=full").ran == NAMES
+    assert run(root, "train.method=full", "train.lora_r=16").ran == NAMES
     assert (root / "runs/tiny/train/tuned/model.safetensors").is_file()
-    assert run(root, "train.method=full").ran == []
+    assert run(root, "train.method=full", "train.lora_r=16").ran == []

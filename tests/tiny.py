@@ -48,8 +48,10 @@ def save_tokenizer(folder: Path, *, chat: bool = True, vocabulary: int = 384) ->
     fast.save_pretrained(folder)
 
 
-def save_tiny_model(folder: Path, *, chat: bool = True, context: int = 256, seed: int = 0) -> Path:
-    """A Llama of hidden size 32 and two layers, with its tokenizer, as `save_pretrained` writes them."""
+def save_tiny_model(
+    folder: Path, *, chat: bool = True, context: int = 256, seed: int = 0, hidden: int = 32
+) -> Path:
+    """A Llama of two layers with its tokenizer, as `save_pretrained` writes them."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -58,8 +60,8 @@ def save_tiny_model(folder: Path, *, chat: bool = True, context: int = 256, seed
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tunesmith import __version__
-from tunesmith.commands import auditing, data, files, judging, plans, reading
+from tunesmith.commands import auditing, data, doctor, files, judging, plans, reading
 from tunesmith.errors import TunesmithError
 
 INTERRUPTED = 130
@@ -49,6 +49,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plans.run,
     plans.check,
     reading.read,
+    doctor.doctor,
     plans.synthesize,
     plans.init,
     plans.prompts,

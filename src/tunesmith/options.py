@@ -13,3 +13,13 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def changed(options: Options, *names: str) -> list[str]:
+    """Those of the keys `names` that somebody set to something else than their default."""
+    fields = type(options).model_fields
+    return [
+        name
+        for name in names
+        if name in options.model_fields_set and getattr(options, name) != fields[name].default
+    ]

@@ -13,7 +13,8 @@ from tunesmith.models.fast import logits_only_at
 from tunesmith.models.load import ComputeOptions
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Rendered
-from tunesmith.tasks.causal import PLAIN_TEMPLATE, CausalTask
+from tunesmith.tasks.causal import CausalTask
+from tunesmith.tasks.templates import PLAIN_TEMPLATE
 
 COMPUTE = ComputeOptions(dtype="float32", device="cpu")
 

@@ -285,7 +285,8 @@ def test_held_against_what_needs_no_tuning(folders: dict[str, Path], tmp_path: P
     folder = folders["sentence-bert"]
     train, test = make_labelled(40, every=3), make_labelled(20, split="test")
     lr = 1e-3 if method == "full" else 5e-3
-    settings = options(folder, method=method, learning_rate=lr, num_train_epochs=8)
+    rank = {"lora_r": 16} if method == "full" else {}
+    settings = options(folder, method=method, learning_rate=lr, num_train_epochs=8, **rank)
     train_adapter(train, train, tmp_path, settings, task="classify")
     systems = {"base": None, "tuned": tmp_path}
     found = list(classify_texts(test, str(folder), systems, GENERATE, train=train))

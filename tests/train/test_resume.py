@@ -140,13 +140,13 @@ def test_any_step(tmp_path: Path, settings: dict[str, Any], expected: bytes, ste
 def test_killed_between_the_last_step_and_the_end(
     tmp_path: Path, settings: dict[str, Any], expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunesmith.train import adapters
+    from tunesmith.models import cards
 
     def killed(*_: Any) -> None:
         raise _Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(adapters, "write_card", killed)
+        patch.setattr(cards, "write_card", killed)
         with pytest.raises(_Killed):
             train(tmp_path / "killed", settings)
     log = train(tmp_path / "killed", settings)

@@ -154,7 +154,9 @@ def test_gradient_checkpointing_changes_nothing(options: Options, tmp_path: Path
 
 
 def test_whole_model(options: Options, tmp_path: Path, tiny_base: Path) -> None:
-    log = train_adapter(make_rows(8), [], tmp_path, options(method="full", max_steps=2, dtype="auto"))
+    log = train_adapter(
+        make_rows(8), [], tmp_path, options(method="full", lora_r=16, max_steps=2, dtype="auto")
+    )
     assert log.dtype == "float32"
     assert log.trainable_parameters == log.total_parameters
     assert weights_sha256(tmp_path) != weights_sha256(tiny_base)
@@ -213,10 +215,15 @@ def test_refuses_wrong_labels(
 
 def test_long_rows_are_refused_and_counted(options: Options, tmp_path: Path) -> None:
     rows = make_rows(20)
-    log = train_adapter(rows, [], tmp_path / "a", options(max_length=26, max_steps=1))
+    log = train_adapter(rows, [], tmp_path / "a", options(max_length=26, max_steps=1, max_lost_answers=1))
     assert 0 < len(log.refused) < 20
     assert {refused.check for refused in log.refused} == {"too_long"}
-    cut = train_adapter(rows, [], tmp_path / "b", options(max_length=26, max_steps=1, truncate="prompt_left"))
+    cut = train_adapter(
+        rows,
+        [],
+        tmp_path / "b",
+        options(max_length=26, max_steps=1, truncate="prompt_left", max_lost_answers=1),
+    )
     assert cut.n_truncated + len(cut.refused) == len(log.refused)
     assert cut.n_truncated > 0
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tunesmith.errors import InputError
 from tunesmith.generate.options import GenerateOptions, Progress
-from tunesmith.generate.systems import Systems, read_card
+from tunesmith.generate.systems import Systems
+from tunesmith.models.cards import read_card
 from tunesmith.models.load import quiet, set_threads
 from tunesmith.records import Prediction, Refused, Row
 from tunesmith.tasks.base import Rendered, base_for
@@ -103,7 +104,7 @@ def _opened(
     from tunesmith.tasks.classify import ClassifyTask, Head
     from tunesmith.tasks.labels import find_labels
 
-    cards = {name: read_card(folder) for name, folder in adapters.items() if folder is not None}
+    cards = {name: read_card(folder) or {} for name, folder in adapters.items() if folder is not None}
     kept = ("labels", "head_seed", "max_length", "truncate")
     said = {name: {key: card[key] for key in kept} for name, card in cards.items() if "labels" in card}
     if any(one != next(iter(said.values())) for one in said.values()):

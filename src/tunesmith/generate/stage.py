@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.generate.options import GenerateOptions, Progress
-from tunesmith.generate.systems import Systems, limits_of
+from tunesmith.generate.systems import Systems, open_as_trained
 from tunesmith.generate.wanted import Item, Wanted, Work
 from tunesmith.models.load import quiet, set_threads
 from tunesmith.records import GenerationNote, Prediction, Row, Status, system_under
-from tunesmith.tasks.base import Rendered, Task, base_for, open_task
+from tunesmith.tasks.base import Rendered, Task, base_for
 
 __all__ = ["GenerateOptions", "Progress", "answer_keys", "generate_predictions"]
 
@@ -59,7 +59,7 @@ def generate_predictions(
         InputError: an adapter was trained on another base.
     """
     base = base_for(task, base)
-    opened = open_task(task, base, options, truncate=options.truncate, **limits_of(task, adapters))
+    opened, options = open_as_trained(task, base, adapters, options)
     wanted = Wanted(opened, rows, base, adapters, options, frozenset(done))
     if not wanted.n_left:
         return
@@ -120,7 +120,7 @@ def answer_keys(
         MissingError: the base or an adapter is not there.
     """
     base = base_for(task, base)
-    opened = open_task(task, base, options, truncate=options.truncate, **limits_of(task, adapters))
+    opened, options = open_as_trained(task, base, adapters, options)
     wanted = Wanted(opened, rows, base, adapters, options, frozenset())
     return {(system_under(system, name), id): key for (system, name, id), key in wanted.keys.items()}
 

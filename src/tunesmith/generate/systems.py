@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,34 @@ from typing import Any
 from tunesmith.errors import InputError, MissingError
 from tunesmith.generate.options import GenerateOptions
 from tunesmith.models import fast
+from tunesmith.models.cards import agreed, read_card
+from tunesmith.models.lineage import is_adapter, load_merged, stands_on
 from tunesmith.models.load import choose_device, choose_dtype, model_folder, weights_sha256
-from tunesmith.tasks.base import Task
+from tunesmith.tasks.base import Task, open_task
+from tunesmith.tasks.templates import trained_with
+
+_FOUR_BITS = ("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype")
+
+
+def open_as_trained(
+    task: str, base: str, adapters: Mapping[str, Path | None], options: GenerateOptions
+) -> tuple[Task, GenerateOptions]:
+    """The task with the words the adapters were trained with, and the options with the bits, where those are left open.
+
+    The base answers in the same words and bits as what was made of it.
+
+    Raises:
+        InputError: two adapters were trained with other words, or other bits.
+    """
+    folders = [None if folder is None else Path(folder) for folder in adapters.values()]
+    if options.load_in_4bit is None:
+        options = options.model_copy(update=agreed(folders, _FOUR_BITS, "precision") or {})
+    opened = open_task(task, base, options, truncate=options.truncate, **limits_of(task, adapters))
+    return opened, options
+
+
+def _bits(options: GenerateOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _FOUR_BITS} if options.in_four_bits else {}
 
 
 def made_with(
@@ -31,6 +56,9 @@ def made_with(
             "adapter_sha256": None if folder is None else weights_sha256(Path(folder)),
             "template_sha256": task.template_sha256,
         }
+        found[system] |= _bits(options)
+        if folder is not None and (before := stands_on(Path(folder))):
+            found[system]["before_sha256"] = [weights_sha256(one) for one in before]
     return found
 
 
@@ -51,20 +79,26 @@ class Systems:
             if folder is not None:
                 _check_adapter(system, folder, self.base_sha256)
         self.whole = {
-            system: folder for system, folder in self.folders.items() if folder and not _is_adapter(folder)
+            system: folder for system, folder in self.folders.items() if folder and not is_adapter(folder)
+        }
+        # Adapters that were trained on top of others need a base of their own, with those merged into it.
+        self.before = {
+            system: before
+            for system, folder in self.folders.items()
+            if folder and (before := stands_on(folder))
         }
         self.model = self._load(base)
         self.loaded_whole: tuple[str, Any] | None = None
         for system, folder in self.folders.items():
-            if folder is not None and system not in self.whole:
+            if folder is not None and system not in self.whole and system not in self.before:
                 self._put_on(system, folder)
         fast.speed_up_adapters(self.model)
         self.model.eval()  # dropout off, the adapters' too
 
-    def _load(self, name: str) -> Any:
+    def _load(self, name: str, before: Sequence[Path] = ()) -> Any:
         from transformers import GenerationConfig
 
-        model = self.task.load(name, self.options)
+        model = load_merged(self.task.load, name, self.options, before)
         # transformers fills whatever decoding leaves unsaid from what the model was shipped with (bans of words, n-gram
         # limits, …); the task has read the end tokens from there already.
         empty: Any = GenerationConfig
@@ -86,8 +120,8 @@ class Systems:
         """The model as `system`."""
         import peft
 
-        if system in self.whole:
-            yield self._whole_model(system)
+        if system in self.whole or system in self.before:
+            yield self._own_model(system)
         elif self.folders[system] is not None:
             self.model.set_adapter(_adapter_name(system))
             self.model.eval()
@@ -98,12 +132,23 @@ class Systems:
         else:
             yield self.model
 
-    def _whole_model(self, system: str) -> Any:
-        """A model that was trained as a whole: it has its own weights, and one is kept in memory at a time."""
+    def _own_model(self, system: str) -> Any:
+        """A model with weights of its own, trained as a whole or merged: one is kept in memory at a time."""
         if self.loaded_whole is None or self.loaded_whole[0] != system:
             self.loaded_whole = None
-            self.loaded_whole = (system, self._load(str(self.whole[system])))
+            self.loaded_whole = (system, self._make_own_model(system))
         return self.loaded_whole[1]
+
+    def _make_own_model(self, system: str) -> Any:
+        import peft
+
+        if system in self.whole:
+            return self._load(str(self.whole[system]))
+        model = peft.PeftModel.from_pretrained(
+            self._load(self.base, self.before[system]), str(self.folders[system])
+        )
+        fast.speed_up_adapters(model)
+        return model.eval()
 
     def settings(self, system: str) -> dict[str, Any]:
         """What would have to be equal for a fair comparison, but for the adapter."""
@@ -116,7 +161,7 @@ class Systems:
             "base_sha256": self.base_sha256,
             "adapter_sha256": None if folder is None else weights_sha256(folder),
             "template_sha256": self.task.template_sha256,
-        }
+        } | _bits(self.options)
 
 
 def _adapter_name(system: str) -> str:
@@ -124,20 +169,16 @@ def _adapter_name(system: str) -> str:
     return system.replace(".", "_")
 
 
-def _is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
 def _check_adapter(system: str, folder: Path, base_sha256: str) -> None:
     """Raises `MissingError` where there is no adapter, `InputError` where it belongs to another base."""
-    if not _is_adapter(folder) and not (folder / "config.json").is_file():
+    if not is_adapter(folder) and not (folder / "config.json").is_file():
         raise MissingError(
             f"there is no adapter for the system {system!r}",
             where=str(folder),
             do="Train it first, or correct the folder.",
         )
     trained_on = read_card(folder)
-    if _is_adapter(folder) and trained_on and trained_on["base_sha256"] != base_sha256:
+    if is_adapter(folder) and trained_on is not None and trained_on["base_sha256"] != base_sha256:
         raise InputError(
             f"the adapter of {system!r} was trained on other base weights ({trained_on['base']})",
             where=str(folder),
@@ -145,18 +186,14 @@ def _check_adapter(system: str, folder: Path, base_sha256: str) -> None:
         )
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """What `train` wrote beside the weights; empty for an adapter from elsewhere."""
-    card = folder / "tunesmith.json"
-    return dict(json.loads(card.read_text(encoding="utf-8"))) if card.is_file() else {}
-
-
 def limits_of(task: str, adapters: Mapping[str, Path | None]) -> dict[str, Any]:
-    """The limits of an encoder's texts in training: what was cut there is cut alike in use.
+    """What a task is told as in training: the template's options, or the limits of an encoder's texts.
 
     Raises:
         InputError: the adapters were trained with different ones.
     """
+    if task == "causal":
+        return {"template": trained_with(adapters.values())}
     if task != "seq2seq":
         return {}
     names = ("max_length", "max_target_length")

@@ -11,12 +11,19 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunesmith.errors import InputError, MissingError
-from tunesmith.options import Options
+from tunesmith.models.quantised import (
+    check_four_bits,
+    check_widths,
+    four_bit_config,
+    keep_as_quantised,
+    no_advice,
+)
+from tunesmith.options import Options, changed
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +54,29 @@ class ComputeOptions(Options):
         None, ge=1, description="CPU threads; empty takes the cores that are free at the start."
     )
     trust_remote_code: bool = Field(False, description="Run Python code that comes with a model from a hub.")
+    load_in_4bit: bool | None = Field(
+        None,
+        description="Hold the weights in 4 bits (bitsandbytes); empty: in training with method: qlora, in use as in"
+        " training.",
+    )
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = Field("nf4", description="Kind of 4-bit numbers.")
+    bnb_4bit_use_double_quant: bool = Field(
+        True, description="Hold the scales of the 4-bit numbers in 8 bits."
+    )
+    bnb_4bit_compute_dtype: DtypeName = Field(
+        "auto", description="Precision of products with 4-bit weights; auto is that of dtype."
+    )
+
+    @property
+    def in_four_bits(self) -> bool:
+        return bool(self.load_in_4bit)
+
+    @model_validator(mode="after")
+    def _four_bits_have_an_effect(self) -> Self:
+        idle = changed(self, "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype")
+        if idle and not self.in_four_bits:
+            raise ValueError(f"{', '.join(idle)} has no effect without load_in_4bit: true")
+        return self
 
 
 def model_folder(name: str) -> Path:
@@ -192,6 +222,7 @@ def load_model(
     device: str = "auto",
     head: Head = "causal",
     trust_remote_code: bool = False,
+    compute: ComputeOptions | None = None,
     allow_new: Callable[[Any, str], bool] = lambda model, tensor: False,
     **settings: Any,
 ) -> PreTrainedModel:
@@ -200,6 +231,7 @@ def load_model(
     Args:
         allow_new: whether a tensor of the model that the weights lack may start at random, as a new head does.
         settings: for `from_pretrained`, such as entries of the config.
+        compute: says whether and how its weights are held in 4 bits.
 
     Raises:
         MissingError: the model is not there, its weights are no safetensors, or its code would have to be run.
@@ -210,8 +242,9 @@ def load_model(
     folder = model_folder(name)
     place = choose_device(device)
     loader: Any = getattr(transformers, _LOADERS[head])
+    quantise = {} if compute is None else four_bits(compute, place)
     try:
-        with quiet():
+        with quiet(), no_advice():
             model, info = loader.from_pretrained(
                 folder,
                 dtype=choose_dtype(dtype, place),
@@ -219,6 +252,7 @@ def load_model(
                 use_safetensors=True,
                 output_loading_info=True,
                 **settings,
+                **quantise,
             )
     except Exception as error:
         raise _loading_problem(error, name) from error
@@ -230,8 +264,28 @@ def load_model(
             where=name,
             do="Copy or download the model again.",
         )
-    loaded: PreTrainedModel = model.to(place).eval()
+    check_widths(model, name)
+    keep_as_quantised(model)
+    loaded: PreTrainedModel = (model if quantise else model.to(place)).eval()
     return loaded
+
+
+def four_bits(compute: ComputeOptions, place: torch.device) -> dict[str, Any]:
+    """What `from_pretrained` is told so that the weights are held in 4 bits; nothing where they are not to be.
+
+    Raises:
+        MissingError: bitsandbytes is not there, or cannot do it on this device.
+    """
+    if not compute.in_four_bits:
+        return {}
+    check_four_bits(place, compute.bnb_4bit_quant_type)
+    wanted = compute.dtype if compute.bnb_4bit_compute_dtype == "auto" else compute.bnb_4bit_compute_dtype
+    config = four_bit_config(
+        compute.bnb_4bit_quant_type,
+        double=compute.bnb_4bit_use_double_quant,
+        compute=choose_dtype(wanted, place),
+    )
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def _loading_problem(error: Exception, name: str) -> InputError | MissingError:

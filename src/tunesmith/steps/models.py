@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunesmith.generate.classify import BASELINES, classify_texts
 from tunesmith.generate.stage import answer_keys, generate_predictions
+from tunesmith.models import lineage
 from tunesmith.models.load import model_folder, weights_sha256
 from tunesmith.plan import BASE, TUNED
 from tunesmith.records import (
@@ -26,7 +27,8 @@ from tunesmith.store import (
     write_atomically,
     write_json,
 )
-from tunesmith.train.stage import train_adapter
+from tunesmith.tasks.templates import TemplateOptions
+from tunesmith.train.stage import TrainOptions, train_adapter
 
 
 def base_outside(context: Context) -> dict[str, str]:
@@ -41,9 +43,36 @@ def base_outside(context: Context) -> dict[str, str]:
 def systems_outside(context: Context) -> dict[str, str]:
     """The base, and what was trained: an adapter or, with `method: full`, a whole model."""
     folder = context.run.folder / "train" / TUNED
-    files = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*config.json"))]
-    trained = {f"train/{TUNED}/{path.name}": file_fingerprint(path) for path in files}
+    used = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix == ".safetensors" or path.name.endswith("config.json")
+    ]
+    # Not the checkpoints of a run that was cut short, nor the weights of the last step beside the best.
+    files = sorted(path for path in used if not {"checkpoints", "last"} & set(path.relative_to(folder).parts))
+    trained = {f"train/{TUNED}/{path.relative_to(folder)}": file_fingerprint(path) for path in files}
+    words = {name: getattr(context.plan.train, name) for name in TemplateOptions.model_fields}
+    trained["template"] = fingerprint([words, context.plan.train.in_four_bits])
     return base_outside(context) | trained
+
+
+def before_outside(context: Context) -> dict[str, str]:
+    """The base, and the adapters that are merged into it before the training."""
+    options = train_options(context)
+    if options.continue_from is None:
+        return base_outside(context)
+    merged = lineage.lineage(Path(options.continue_from))
+    return base_outside(context) | {f"adapter {item['name']}": item["sha256"] for item in merged}
+
+
+def train_options(context: Context) -> TrainOptions:
+    """The plan's options, with the adapter to continue from found from where the plan stands."""
+    options = context.plan.train
+    if options.continue_from is None:
+        return options
+    folder = context.root / Path(options.continue_from).expanduser()
+    lineage.check_continues(folder, options.base, weights_sha256(model_folder(options.base)))
+    return options.model_copy(update={"continue_from": str(folder)})
 
 
 def train_step(context: Context) -> Counts:
@@ -51,7 +80,7 @@ def train_step(context: Context) -> Counts:
         context.rows("prepare/train.jsonl", Row),
         context.rows("prepare/validation.jsonl", Row),
         context.run.folder / "train" / TUNED,
-        context.plan.train,
+        train_options(context),
         task=context.plan.task,
         progress=context.progress,
     )

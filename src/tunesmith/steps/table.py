@@ -22,7 +22,7 @@ from tunesmith.steps.models import (
     NOTES,
     OTHER_SETTINGS,
     answers_file,
-    base_outside,
+    before_outside,
     generate_step,
     systems_outside,
     train_step,
@@ -50,6 +50,11 @@ _PREPARED = (
 _ANSWERS = tuple(answers_file(system) for system in SYSTEMS)
 _GENERATED = (*_ANSWERS, OTHER_SETTINGS)
 _COMPARED = ("compare/summaries.jsonl", "compare/comparisons.jsonl")
+
+_MODELS = (
+    "tasks",
+    *(f"models/{name}.py" for name in ("load", "quantised", "vocabulary", "lineage", "classifier")),
+)
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -80,15 +85,15 @@ STEPS: tuple[Step, ...] = (
         "train",
         ("prepare/train.jsonl", "prepare/validation.jsonl"),
         (f"train/{TUNED}", "train/log.json"),
-        ("train", "tasks", "models/load.py", "models/classifier.py"),
+        ("train", *_MODELS),
         train_step,
-        base_outside,
+        before_outside,
     ),
     Step(
         "generate",
         ("prepare/test.jsonl",),
         (*_GENERATED, NOTES),
-        ("generate", "tasks", "models/load.py", "models/classifier.py"),
+        ("generate", *_MODELS),
         generate_step,
         systems_outside,
     ),

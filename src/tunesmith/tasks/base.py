@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tunesmith.errors import MissingError
@@ -97,6 +98,8 @@ class Task(Protocol):
     """Token ids that end an answer."""
     start: Mapping[str, int]
     """What a decoder of its own is given to begin an answer with, by the names of a generation config."""
+    new_ids: tuple[int, ...]
+    """Token ids whose embeddings the base was not made with: they are trained and saved with an adapter."""
     template_sha256: str
     """Hash of the words and tokens put round a message: equal hashes mean equal rendering."""
 
@@ -109,6 +112,9 @@ class Task(Protocol):
     def render_prompt(self, row: Row, *, room: int) -> Rendered | Refused:
         """The prompt alone (`labels` all ignored), leaving `room` tokens of the context for the answer."""
 
+    def answer_length(self, row: Row) -> int:
+        """Tokens of the row's answer as it would be learnt, end token included, whatever the limit."""
+
     def collate(self, rows: Sequence[Rendered]) -> Batch:
         """Rows side by side, padded on the right."""
 
@@ -120,6 +126,9 @@ class Task(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens, without end tokens."""
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, added tokens and all, into the folder of what was trained."""
 
     def pieces(self, row: Rendered) -> tuple[tuple[str, bool], ...]:
         """The row as (text, is trained) pieces, for people to look at."""
@@ -172,7 +181,7 @@ def open_task(
     Args:
         max_length: most tokens of a row; `None` for what the model can see.
         truncate: what is done with a row that is longer.
-        own: what this task alone asks for: `max_target_length` (seq2seq), `head` (classify).
+        own: what this task alone asks for: `template` (causal), `max_target_length` (seq2seq), `head` (classify).
 
     Raises:
         KeyError: there is no such task.

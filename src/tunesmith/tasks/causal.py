@@ -6,25 +6,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
 from tunesmith.models.load import ComputeOptions, load_model, load_tokenizer, model_folder
+from tunesmith.models.vocabulary import fit_vocabulary
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
-from tunesmith.tasks.texts import control_tokens, fitting_ids, without_control_tokens
+from tunesmith.tasks.templates import PLAIN_TEMPLATE, THOUGHT_TAGS, USUAL, Template, TemplateOptions
+from tunesmith.tasks.texts import fitting_ids
 
 if TYPE_CHECKING:
-    import re
-
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-PLAIN_TEMPLATE = "### Instruction:\n{prompt}\n\n### Response:\n"
-"""For models without a chat template, after Stanford Alpaca. It ends in a newline, so that the first word of the answer
-is tokenised the same whether it follows the prompt or stands alone."""
-
-_PROBE_PROMPT, _PROBE_ANSWER = "tell me", "an answer"
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,9 @@ class CausalTask:
     """Most tokens of prompt and completion together; at most `context_length`."""
     truncate: Truncate = "refuse"
     """What is done with a row that is longer: refuse it, or cut the beginning of its message."""
+    options: TemplateOptions = USUAL
+    new_ids: tuple[int, ...] = ()
+    """Tokens that the model was not made with: those that were added, and those it has no embedding for."""
     name: str = "causal"
     adapter_type: str = "CAUSAL_LM"
     measures: tuple[str, ...] = ()
@@ -53,59 +51,78 @@ class CausalTask:
         *,
         max_length: int | None = None,
         truncate: Truncate = "refuse",
+        template: TemplateOptions | None = None,
     ) -> CausalTask:
         """The task for the model called `base`.
 
         Raises:
             MissingError: the model or its tokenizer is not there.
-            InputError: the model says nowhere which token ends a text.
+            InputError: the model says nowhere which token ends a text, or an option of the template has no effect.
         """
+        options = template_only(template)
         tokenizer = load_tokenizer(base, trust_remote_code=compute.trust_remote_code)
-        context = _context_length(base, tokenizer, compute)
+        add_tokens(tokenizer, options.added_tokens, base)
+        words = Template(tokenizer, options)
+        words.check(base)
+        config = _text_config(base, compute)
+        context = _context_length(config, tokenizer)
         return cls(
             tokenizer=tokenizer,
             context_length=context,
-            stop_ids=end_tokens(base, tokenizer),
+            stop_ids=end_tokens(base, tokenizer, words.turn_end),
             max_length=min(context, max_length or context),
             truncate=truncate,
+            options=options,
+            new_ids=_new_ids(tokenizer, options.added_tokens, config),
         )
 
     def load(self, base: str, compute: ComputeOptions) -> PreTrainedModel:
-        return load_model(
+        model = load_model(
             base,
             dtype=compute.dtype,
             device=compute.device,
             head="causal",
             trust_remote_code=compute.trust_remote_code,
+            compute=compute,
         )
+        if self.new_ids:
+            fit_vocabulary(model, len(self.tokenizer))
+        return model
 
     # Rendering: training and use both go through `_prompt_ids`.
 
+    @cached_property
+    def template(self) -> Template:
+        return Template(self.tokenizer, self.options)
+
     def render(self, row: Row) -> Rendered | Refused:
-        completion = self._completion_ids(row.completion)
-        prompt = self._fit_prompt(row, self.max_length - len(completion))
+        ids = self._prompt_ids(row.prompt)
+        completion = self._completion_ids(row, ids)
+        prompt = self._fit_prompt(row, ids, self.max_length - len(completion))
         if isinstance(prompt, Refused):
             return prompt
-        ids, n_cut = prompt
+        kept, n_cut = prompt
         return Rendered(
             row_id=row.id,
             source_id=row.source_id,
-            input_ids=(*ids, *completion),
-            labels=(*(IGNORED for _ in ids), *completion),
-            n_prompt=len(ids),
+            input_ids=(*kept, *completion),
+            labels=(*(IGNORED for _ in kept), *completion),
+            n_prompt=len(kept),
             n_cut=n_cut,
         )
 
+    def answer_length(self, row: Row) -> int:
+        return len(self._completion_ids(row, self._prompt_ids(row.prompt)))
+
     def render_prompt(self, row: Row, *, room: int) -> Rendered | Refused:
-        prompt = self._fit_prompt(row, self.max_length - room)
+        prompt = self._fit_prompt(row, self._prompt_ids(row.prompt), self.max_length - room)
         if isinstance(prompt, Refused):
             return prompt
         ids, n_cut = prompt
         return Rendered(row.id, row.source_id, tuple(ids), (IGNORED,) * len(ids), len(ids), n_cut)
 
-    def _fit_prompt(self, row: Row, limit: int) -> tuple[list[int], int] | Refused:
-        """Prompt ids of at most `limit` tokens, and how many were cut; refused where that cannot be."""
-        ids = self._prompt_ids(row.prompt)
+    def _fit_prompt(self, row: Row, ids: list[int], limit: int) -> tuple[list[int], int] | Refused:
+        """Of the prompt's ids at most `limit`, and how many were cut; refused where that cannot be."""
         if len(ids) <= limit:
             return ids, 0
         length = len(ids)
@@ -122,19 +139,18 @@ class CausalTask:
 
     def _prompt_ids(self, message: str) -> list[int]:
         """All that the model is given before it answers."""
-        if self.tokenizer.chat_template:
-            text = self._chat(
-                [{"role": "user", "content": self._defuse(message)}], add_generation_prompt=True
-            )
-            ids = self._encode(text)
-        else:
-            ids = self._encode(PLAIN_TEMPLATE.format(prompt=self._defuse(message)))
         # A chat template writes its beginning-of-text token itself; a plain text gets it here, once.
-        return [*self._first_ids, *ids]
+        return [*self._first_ids, *self._encode(self.template.prompt(message))]
 
-    def _completion_ids(self, answer: str) -> list[int]:
-        """The answer, what the template puts after it, and the end token; nothing after that."""
-        ids = self._encode(self._defuse(answer) + self._answer_tail)
+    def _completion_ids(self, row: Row, prompt_ids: list[int]) -> list[int]:
+        """The answer as the template writes it, up to and with its end token; nothing after that."""
+        prompt = self.template.prompt(row.prompt)
+        completion = self.template.completion(row.prompt, row.completion, prompt=prompt)
+        before = prompt_ids[len(self._first_ids) :]
+        whole = self._encode(prompt + completion)
+        # Some tokenizers put a space before a text that stands alone: the answer is tokenised where it stands, unless
+        # it would melt into the prompt's last token, which in use is there already.
+        ids = whole[len(before) :] if whole[: len(before)] == before else self._encode(completion)
         for position in range(len(ids)):
             if ids[position] in self.stop_ids:
                 return ids[: position + 1]
@@ -142,13 +158,6 @@ class CausalTask:
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _chat(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        )
 
     @cached_property
     def _first_ids(self) -> tuple[int, ...]:
@@ -159,27 +168,10 @@ class CausalTask:
         return (bos,) if self.tokenizer("a")["input_ids"][:1] == [bos] else ()
 
     @cached_property
-    def _answer_tail(self) -> str:
-        """What the chat template puts after an answer: `<|im_end|>\\n` and the like."""
-        if not self.tokenizer.chat_template:
-            return ""
-        question = {"role": "user", "content": _PROBE_PROMPT}
-        whole = self._chat(
-            [question, {"role": "assistant", "content": _PROBE_ANSWER}], add_generation_prompt=False
-        )
-        return whole.rpartition(_PROBE_ANSWER)[2] if _PROBE_ANSWER in whole else ""
-
-    @cached_property
-    def _control(self) -> re.Pattern[str] | None:
-        return control_tokens(self.tokenizer)
-
-    def _defuse(self, text: str) -> str:
-        return without_control_tokens(text, self._control)
-
-    @cached_property
     def template_sha256(self) -> str:
         template = self.tokenizer.chat_template or PLAIN_TEMPLATE
-        return hashlib.sha256(repr((template, self._first_ids, self.stop_ids)).encode()).hexdigest()
+        parts = (template, self._first_ids, self.stop_ids, sorted(self.options.model_dump().items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     # Batches, losses, texts
 
@@ -213,7 +205,19 @@ class CausalTask:
         return {"loss": mean_loss(self.token_losses, model, batches)}
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        text = self.tokenizer.decode(
+            [token for token in ids if token not in self._hidden_ids], skip_special_tokens=False
+        )
+        return self.template.seen(str(text))
+
+    @cached_property
+    def _hidden_ids(self) -> frozenset[int]:
+        """Control tokens that are no text: all but the tags of thoughts, where a model has tokens for those."""
+        tags = {self.tokenizer.convert_tokens_to_ids(tag) for tag in THOUGHT_TAGS}
+        return frozenset(set(self.tokenizer.all_special_ids) - tags)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
 
     def pieces(self, row: Rendered) -> tuple[tuple[str, bool], ...]:
         runs: list[tuple[list[int], bool]] = []
@@ -230,24 +234,67 @@ class CausalTask:
         return {}
 
 
-def _context_length(base: str, tokenizer: PreTrainedTokenizerBase, compute: ComputeOptions) -> int:
-    """The most positions the model was made for; what the tokenizer says where the config is silent."""
+def _text_config(base: str, compute: ComputeOptions) -> Any:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model_folder(base), trust_remote_code=compute.trust_remote_code)
-    text_config = config.get_text_config(decoder=True)
-    length = getattr(text_config, "max_position_embeddings", None) or tokenizer.model_max_length
+    return config.get_text_config(decoder=True)
+
+
+def _context_length(config: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The most positions the model was made for; what the tokenizer says where the config is silent."""
+    length = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     return int(min(length, 1 << 20))
 
 
-def end_tokens(base: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokenizer's end token, then those the model was shipped with (Gemma and Llama 3 end a turn with another)."""
+def _new_ids(tokenizer: PreTrainedTokenizerBase, added: Sequence[str], config: Any) -> tuple[int, ...]:
+    ids = {int(tokenizer.get_vocab()[token]) for token in added}
+    n_rows = getattr(config, "vocab_size", None) or len(tokenizer)
+    return tuple(sorted(ids | set(range(n_rows, len(tokenizer)))))
+
+
+def template_only(options: TemplateOptions | None) -> TemplateOptions:
+    """The part of a stage's options that is about the template."""
+    if options is None:
+        return USUAL
+    return TemplateOptions(**{name: getattr(options, name) for name in TemplateOptions.model_fields})
+
+
+def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str], base: str) -> None:
+    """Put tokens into the vocabulary.
+
+    Raises:
+        InputError: one is in it already, or would not come back as it was.
+    """
+    known = [token for token in tokens if token in tokenizer.get_vocab()]
+    if known:
+        raise InputError(
+            f"the vocabulary has {known[0]!r} already", where=base, do="Leave it out of added_tokens."
+        )
+    if tokens:
+        tokenizer.add_tokens(list(tokens))
+    # Byte-level tokenizers read some letters of an added token as bytes when they decode it.
+    for token in tokens:
+        ids: Any = [tokenizer.convert_tokens_to_ids(token)]
+        back = str(tokenizer.decode(ids))
+        if back.strip() != token.strip():
+            raise InputError(
+                f"this tokenizer turns {token!r} into {back!r} when it is written",
+                where=base,
+                do="Take ASCII letters for added_tokens.",
+            )
+
+
+def end_tokens(base: str, tokenizer: PreTrainedTokenizerBase, turn_end: int | None = None) -> tuple[int, ...]:
+    """The tokenizer's end token, then those the model was shipped with (Gemma and Llama 3 end a turn with another), and
+    the control token with which the template ends an answer, should neither name it."""
     from transformers import GenerationConfig
 
     ids: list[int] = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     if (model_folder(base) / "generation_config.json").is_file():
         shipped = GenerationConfig.from_pretrained(model_folder(base)).eos_token_id
         ids += shipped if isinstance(shipped, list) else [shipped] if shipped is not None else []
+    ids += [] if turn_end is None else [turn_end]
     if not ids:
         raise InputError(
             "neither the tokenizer nor the generation config names an end token, so no answer could ever end",

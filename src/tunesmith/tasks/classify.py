@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
@@ -61,6 +62,7 @@ class ClassifyTask:
     measures: tuple[str, ...] = MEASURES
     start: Mapping[str, int] = field(default_factory=dict)
     answer_apart: bool = True
+    new_ids: tuple[int, ...] = ()
 
     @classmethod
     def open(
@@ -94,6 +96,12 @@ class ClassifyTask:
 
     def load(self, base: str, compute: ComputeOptions) -> PreTrainedModel:
         return load_classifier(base, compute, self.head.labels, seed=self.head.seed)
+
+    def answer_length(self, row: Row) -> int:
+        return 1
+
+    def save_tokenizer(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
 
     def render(self, row: Row) -> Rendered | Refused:
         label = row.completion.strip()

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
@@ -49,6 +50,7 @@ class Seq2SeqTask:
     adapter_type: str = "SEQ_2_SEQ_LM"
     measures: tuple[str, ...] = ()
     answer_apart: bool = True
+    new_ids: tuple[int, ...] = ()
 
     @classmethod
     def open(
@@ -99,7 +101,14 @@ class Seq2SeqTask:
             device=compute.device,
             head="seq2seq",
             trust_remote_code=compute.trust_remote_code,
+            compute=compute,
         )
+
+    def answer_length(self, row: Row) -> int:
+        return len(self._target_ids(row.completion))
+
+    def save_tokenizer(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
 
     # Rendering: training and use both go through `_source`.
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import MissingError
 
 if TYPE_CHECKING:
     import torch
+
+    from tunesmith.tasks.base import Rendered
+    from tunesmith.train.layout import Layout
 
 _MIB = 1 << 20
 
@@ -54,20 +58,36 @@ def _peak_since_start_mb() -> float:
     return peak / _MIB if sys.platform == "darwin" else peak / 1024  # bytes on macOS, KiB on Linux
 
 
-def check_disk(folder: Path, trainable: int) -> None:
+def check_disk(folder: Path, trainable: int, n_checkpoints: int = 2) -> None:
     """Refuse to start a run that would fill the disk.
 
-    Two checkpoints are kept and a third is written before one goes: each holds the trained weights and AdamW's two
+    `n_checkpoints` are kept and one more is written before one goes: each holds the trained weights and AdamW's two
     moments in float32 (12 bytes a number). The best and the final weights come on top.
 
     Raises:
         MissingError: there is not that much room.
     """
-    needed = trainable * (3 * 12 + 2 * 4) + 16 * _MIB
+    needed = trainable * ((n_checkpoints + 1) * 12 + 2 * 4) + 16 * _MIB
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MissingError(
             f"the disk has {free // _MIB} MiB left, and training may need {needed // _MIB} MiB for its checkpoints",
             where=str(folder),
-            do="Free some room, or lower lora_r.",
+            do="Free some room, or lower save_total_limit or lora_r.",
         )
+
+
+def try_largest_batch(model: Any, layout: Layout, rows: Sequence[Rendered], batch_size: int) -> None:
+    """Forward and backward through the longest rows, so that memory runs out now or never; nothing is learnt."""
+    longest = sorted(rows, key=lambda row: row.n_tokens)[-batch_size:]
+    device = next(model.parameters()).device
+    model.train()
+    try:
+        inputs = {
+            name: part.to(device) if hasattr(part, "to") else part
+            for name, part in layout.collate(longest).items()
+        }
+        total: Any = layout.losses(model, inputs)[0].sum()
+        total.backward()
+    finally:
+        model.zero_grad(set_to_none=True)

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from tunesmith.models.load import BUILTIN, ComputeOptions
+from tunesmith.options import changed
 from tunesmith.tasks.base import Truncate
+from tunesmith.tasks.templates import TemplateOptions
 
 Progress = Callable[[int, int | None, str], None]
 """Called with (done, total, what)."""
 
 
+Method = Literal["lora", "dora", "rslora", "qlora", "full"]
+Optimiser = Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor"]
+Schedule = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "cosine_with_min_lr",
+    "polynomial",
+    "inverse_sqrt",
+    "constant",
+    "constant_with_warmup",
+    "warmup_stable_decay",
+]
+SCHEDULES: dict[str, set[str]] = {
+    "linear": set(),
+    "cosine": {"num_cycles"},
+    "cosine_with_restarts": {"num_cycles"},
+    "cosine_with_min_lr": {"num_cycles", "min_lr", "min_lr_rate"},
+    "polynomial": {"lr_end", "power"},
+    "inverse_sqrt": {"timescale"},
+    "constant": set(),
+    "constant_with_warmup": set(),
+    "warmup_stable_decay": {"num_cycles", "min_lr_ratio", "warmup_type", "decay_type"},
+}
+"""What each course can be told, as in `transformers.optimization`."""
+
+
 ONLY_FOR = {
+    "system_prompt": "causal",
+    "thinking": "causal",
+    "added_tokens": "causal",
     "max_target_length": "seq2seq",
     "labels": "classify",
     "class_weights": "classify",
@@ -23,12 +56,16 @@ ONLY_FOR = {
 """Options that do nothing in other tasks."""
 
 
-class TrainOptions(ComputeOptions):
+class TrainOptions(ComputeOptions, TemplateOptions):
     """Options of training, named as in transformers and peft."""
 
     base: str = Field(BUILTIN, description="Model to tune: builtin, a folder, or a hub id.")
-    method: Literal["lora", "dora", "rslora", "full"] = Field(
-        "lora", description="What is trained: an adapter, or all."
+    continue_from: str | None = Field(
+        None,
+        description="Folder of an adapter of this base; it is merged into the base before the new one is trained.",
+    )
+    method: Method = Field(
+        "lora", description="What is trained: an adapter (qlora: on a base in 4 bits), or all."
     )
     lora_r: int = Field(16, ge=1, description="Rank of the adapter.")
     lora_alpha: float = Field(
@@ -37,21 +74,48 @@ class TrainOptions(ComputeOptions):
     lora_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of adapter inputs set to zero while training."
     )
-    target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
+    target_modules: str | list[str] = Field(
+        "all-linear",
+        description="Layers that get an adapter: all-linear, attention, query_value, feed_forward, or a list of names.",
+    )
+    modules_to_save: list[str] = Field(
+        [], description="Layers that are trained as a whole and saved with the adapter, by name."
+    )
     learning_rate: float = Field(5e-4, gt=0, description="Highest learning rate.")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
-        "cosine", description="Course of the learning rate after warm-up."
+    lr_scheduler_type: Schedule = Field("cosine", description="Course of the learning rate after warm-up.")
+    lr_scheduler_kwargs: dict[str, float | str] = Field(
+        {},
+        description="What the course is told beside the steps, named as in transformers: num_cycles, power, min_lr, ….",
     )
     warmup_ratio: float = Field(
         0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises."
     )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Number of steps in which the learning rate rises, instead of warmup_ratio."
+    )
+    decay_ratio: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="With warmup_stable_decay: share of the steps, the last, in which it falls to 0.",
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimiser.")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the mean gradient.")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of the mean squared gradient.")
+    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's floor of the divisor.")
     max_grad_norm: float = Field(
         1.0, ge=0, description="Gradients longer than this are shortened to it; 0 for never."
     )
-    optim: Literal["adamw_torch", "adafactor"] = Field("adamw_torch", description="Optimiser.")
+    optim: Optimiser = Field(
+        "adamw_torch", description="Optimiser; those in 8 bits and paged ones come from bitsandbytes."
+    )
     per_device_train_batch_size: int = Field(8, ge=1, description="Rows that go through the model at once.")
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per step.")
+    auto_find_batch_size: bool = Field(
+        False,
+        description="Try all rows of a step at once and halve until memory suffices, instead of starting with"
+        " per_device_train_batch_size.",
+    )
     num_train_epochs: float = Field(3.0, gt=0, description="Passes over the rows.")
     max_steps: int | None = Field(None, ge=1, description="Number of steps; overrides num_train_epochs.")
     max_length: int | None = Field(
@@ -74,6 +138,12 @@ class TrainOptions(ComputeOptions):
     class_weights: Literal["balanced"] | dict[str, float] | None = Field(
         None,
         description="classify: what a row of each label counts: balanced, or {label: weight}; empty for all alike.",
+    )
+    max_lost_answers: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Largest share of the answers' tokens that may be lost in rows too long.",
     )
     gradient_checkpointing: bool = Field(False, description="Save memory by computing activations twice.")
     packing: bool | None = Field(
@@ -99,6 +169,12 @@ class TrainOptions(ComputeOptions):
         "loss",
         description="What makes a validation the best: the loss, or with task: classify a metric of labels.",
     )
+    keep_last: bool = Field(
+        False, description="Keep the weights of the last step too, in last/, where the best are others."
+    )
+    save_total_limit: int = Field(
+        2, ge=1, description="Checkpoints kept while training; with 2 one may be damaged."
+    )
     save_steps: int | None = Field(
         None, ge=1, description="Steps between checkpoints; empty for about once a minute."
     )
@@ -109,16 +185,34 @@ class TrainOptions(ComputeOptions):
         "none", description="Trackers that are told the losses: tensorboard, mlflow, …."
     )
 
+    @property
+    def in_four_bits(self) -> bool:
+        return self.method == "qlora" or bool(self.load_in_4bit)
+
+    def n_warmup(self, total_steps: int) -> int:
+        """Steps in which the learning rate rises; transformers rounds up, too."""
+        if self.lr_scheduler_type == "constant":
+            return 0
+        return (
+            self.warmup_steps if self.warmup_steps is not None else math.ceil(self.warmup_ratio * total_steps)
+        )
+
+    def schedule_arguments(self, total_steps: int) -> dict[str, float | str]:
+        if self.lr_scheduler_type != "warmup_stable_decay":
+            return dict(self.lr_scheduler_kwargs)
+        return {"num_decay_steps": math.ceil(self.decay_ratio * total_steps), **self.lr_scheduler_kwargs}
+
     @model_validator(mode="after")
-    def _warm_up_has_an_effect(self) -> TrainOptions:
-        if (
-            self.lr_scheduler_type == "constant"
-            and "warmup_ratio" in self.model_fields_set
-            and self.warmup_ratio > 0
-        ):
-            raise ValueError(
-                "warmup_ratio has no effect with lr_scheduler_type: constant; take constant_with_warmup"
+    def _everything_has_an_effect(self) -> TrainOptions:
+        problems = [*_of_method(self), *_of_schedule(self)]
+        if self.optim == "adafactor" and (idle := changed(self, "adam_beta1", "adam_beta2", "adam_epsilon")):
+            problems.append(f"{', '.join(idle)} has no effect with optim: adafactor")
+        if self.keep_last and not self.load_best_model_at_end:
+            problems.append(
+                "keep_last has no effect with load_best_model_at_end: false: the last weights are kept"
             )
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     def idle(self, task: str) -> list[str]:
@@ -128,3 +222,40 @@ class TrainOptions(ComputeOptions):
             for name, only in ONLY_FOR.items()
             if task != only and getattr(self, name) != type(self).model_fields[name].default
         ]
+
+
+def _of_method(options: TrainOptions) -> list[str]:
+    problems = []
+    if options.method == "qlora" and options.load_in_4bit is False:
+        problems.append("method: qlora is an adapter on a base in 4 bits, and load_in_4bit is false")
+    if options.method == "full":
+        if options.in_four_bits:
+            problems.append("method: full trains the weights, and weights in 4 bits cannot be trained")
+        idle = changed(options, "lora_r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save")
+        if idle:
+            problems.append(f"{', '.join(idle)} has no effect with method: full")
+    return problems
+
+
+def _of_schedule(options: TrainOptions) -> list[str]:
+    problems = []
+    name = options.lr_scheduler_type
+    if name == "constant" and (idle := changed(options, "warmup_ratio", "warmup_steps")):
+        idle = [one for one in idle if getattr(options, one)]
+        if idle:
+            problems.append(
+                f"{', '.join(idle)} has no effect with lr_scheduler_type: constant; take constant_with_warmup"
+            )
+    if options.warmup_steps is not None and changed(options, "warmup_ratio"):
+        problems.append("warmup_ratio has no effect beside warmup_steps; leave one of them out")
+    if name != "warmup_stable_decay" and changed(options, "decay_ratio"):
+        problems.append(f"decay_ratio has no effect with lr_scheduler_type: {name}; take warmup_stable_decay")
+    told, known = set(options.lr_scheduler_kwargs), SCHEDULES[name]
+    if told - known:
+        takes = ", ".join(sorted(known)) or "nothing"
+        problems.append(f"lr_scheduler_kwargs: {name} takes {takes}, not {', '.join(sorted(told - known))}")
+    if name == "cosine_with_min_lr" and not told & {"min_lr", "min_lr_rate"}:
+        problems.append("lr_scheduler_kwargs: cosine_with_min_lr needs min_lr or min_lr_rate")
+    if float(options.lr_scheduler_kwargs.get("lr_end", 0)) >= options.learning_rate:
+        problems.append("lr_scheduler_kwargs: lr_end has to be below learning_rate")
+    return problems

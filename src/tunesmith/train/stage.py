@@ -11,16 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import GateError, InputError, MissingError, TunesmithError
+from tunesmith.errors import InputError, MissingError, TunesmithError
+from tunesmith.models import cards, lineage
 from tunesmith.models.load import (
     model_folder,
     set_threads,
     weights_sha256,
 )
-from tunesmith.records import Refused, Row, TrainingLog
-from tunesmith.tasks.base import Rendered, Task, base_for, open_task
+from tunesmith.models.quantised import need_bitsandbytes
+from tunesmith.records import Row, TrainingLog
+from tunesmith.tasks.base import Task, base_for, open_task
 from tunesmith.train.batches import BatchPlan
 from tunesmith.train.options import Progress, TrainOptions
+from tunesmith.train.rows import Data, render_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,8 +49,27 @@ _HOW_ONLY = {
     "packing",
     "attn_implementation",
     "use_liger_kernel",
+    "auto_find_batch_size",
+    "save_total_limit",
+    "keep_last",
+    "continue_from",  # its weights count, not where they lie
 }
 """Options that change how a run is done but not what comes out, beyond rounding."""
+
+
+_OF_THE_BASE = (
+    "base",
+    "continue_from",
+    "added_tokens",
+    "dtype",
+    "device",
+    "trust_remote_code",
+    "in_four_bits",
+    "bnb_4bit_quant_type",
+    "bnb_4bit_use_double_quant",
+    "bnb_4bit_compute_dtype",
+)
+"""Options that make the base in memory what it is: jobs that agree in them share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,11 @@ def train_adapters(
             options, same_base = job.options, _base_key(job.options)
             if loaded is None or loaded[0] != same_base:
                 loaded = None  # let go of the old weights before the new ones are read
-                loaded = (same_base, opened.load(options.base, _full_precision(options)))
+                before = _before(options)
+                loaded = (
+                    same_base,
+                    lineage.load_merged(opened.load, options.base, _full_precision(options), before),
+                )
             base = loaded[1]
             others = [] if index in alone else _partners(jobs, index, task, same_base)
             if others:
@@ -151,7 +177,8 @@ def train_step_counts(
         Others: as `train_adapter`.
     """
     options = job.options
-    warms_up = options.lr_scheduler_type == "constant_with_warmup" and options.warmup_ratio > 0
+    by_ratio = options.warmup_steps is None and options.warmup_ratio > 0
+    warms_up = options.lr_scheduler_type == "constant_with_warmup" and by_ratio
     if not options.lr_scheduler_type.startswith("constant") or warms_up:
         raise InputError(
             "the learning rate of a step depends on how many steps there will be, so one run cannot stand for several",
@@ -185,7 +212,7 @@ def train_step_counts(
     }
 
 
-def _prepare(job: Job, task: str) -> tuple[Job, Task, _Data]:
+def _prepare(job: Job, task: str) -> tuple[Job, Task, Data]:
     job = _with_base(job, task)
     options = job.options
     opened = open_task(
@@ -196,11 +223,11 @@ def _prepare(job: Job, task: str) -> tuple[Job, Task, _Data]:
         truncate=options.truncate,
         **_own_settings(task, job),
     )
-    return job, opened, _render(opened, job)
+    return job, opened, render_rows(opened, job.train, job.validation, options)
 
 
 def _base_key(options: TrainOptions) -> tuple[object, ...]:
-    return (options.base, options.dtype, options.device, options.trust_remote_code)
+    return tuple(getattr(options, name) for name in _OF_THE_BASE)
 
 
 def _why_alone(task: str, options: TrainOptions) -> str | None:
@@ -226,7 +253,7 @@ def _partners(jobs: Sequence[Job], index: int, task: str, same_base: object) -> 
 
 def _train_together(
     base: PreTrainedModel,
-    prepared: dict[int, tuple[Job, Task, _Data]],
+    prepared: dict[int, tuple[Job, Task, Data]],
     others: Sequence[tuple[int, Job]],
     task: str,
     outcomes: dict[int, TrainingLog | FailedJob],
@@ -261,7 +288,7 @@ def _train_together(
             (outcomes[at],) = outcome.values()
 
 
-def _entry(job: Job, opened: Task, data: _Data, stops: Mapping[int | None, Path]) -> tuple[Entry, str]:
+def _entry(job: Job, opened: Task, data: Data, stops: Mapping[int | None, Path]) -> tuple[Entry, str]:
     """The job for joint training, and the key of its run."""
     from tunesmith.train.together import Entry
 
@@ -273,15 +300,19 @@ def _entry(job: Job, opened: Task, data: _Data, stops: Mapping[int | None, Path]
         options.gradient_accumulation_steps,
         options.seed,
     )
-    card = _card(opened, options, base_sha256)
+    card = _card(opened, options, base_sha256, [])
     entry = Entry(opened, data.train, data.validation, data.refused, options, stops, card)
-    return entry, f"{_run_key(options, plan, data, base_sha256)} {sorted(steps or 0 for steps in stops)}"
+    return entry, f"{_run_key(options, plan, data, [base_sha256])} {sorted(steps or 0 for steps in stops)}"
 
 
 def _with_base(job: Job, task: str) -> Job:
     """The job with the name of the model that its task means by `builtin`; `InputError` for options without effect."""
     if idle := job.options.idle(task):
         raise InputError("; ".join(idle), where="train", do="Leave it out, or take the other task.")
+    if task == "classify" and job.options.in_four_bits:
+        raise InputError(
+            "a classifier's base cannot be held in 4 bits here", where="train.method", do="Take method: lora."
+        )
     base = base_for(task, job.options.base)
     return replace(job, options=job.options.model_copy(update={"base": base}))
 
@@ -300,7 +331,23 @@ def _own_settings(task: str, job: Job) -> dict[str, Any]:
         labels = find_labels(job.train, options.labels, known)
         weights = weigh_labels(labels, job.train, options.class_weights)
         return {"head": Head(labels, weights, options.seed)}
-    return {}
+    return {"template": options}
+
+
+def _before(options: TrainOptions) -> list[Path]:
+    """The adapters to merge into the base. Raises what `check_continues` does, and for tokens that would be lost."""
+    if options.continue_from is None:
+        return []
+    folder = Path(options.continue_from).expanduser()
+    found = lineage.check_continues(folder, options.base, weights_sha256(model_folder(options.base)))
+    tokens = ((cards.read_card(folder) or {}).get("train") or {}).get("added_tokens", [])
+    if options.added_tokens[: len(tokens)] != tokens:
+        raise InputError(
+            f"the adapter to continue from knows added tokens: {', '.join(tokens)}",
+            where="train.added_tokens",
+            do="Name these first, in this order.",
+        )
+    return found
 
 
 def _full_precision(options: TrainOptions) -> TrainOptions:
@@ -310,64 +357,30 @@ def _full_precision(options: TrainOptions) -> TrainOptions:
     return options
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    train: list[Rendered]
-    validation: list[Rendered]
-    refused: tuple[Refused, ...]
-
-
-def _render(task: Task, job: Job) -> _Data:
-    """All rows as tokens. Raises `GateError` when what would be learnt is nothing, or everything."""
-    train = [task.render(row) for row in job.train]
-    validation = [task.render(row) for row in job.validation]
-    refused = tuple(item for item in (*train, *validation) if isinstance(item, Refused))
-    data = _Data(
-        [item for item in train if isinstance(item, Rendered)],
-        [item for item in validation if isinstance(item, Rendered)],
-        refused,
-    )
-    if not data.train:
-        reason = refused[0].reason if refused else "there are no training rows"
-        raise GateError(
-            f"there is nothing to train on: {reason}",
-            where="train",
-            do="Look at prepare/train.jsonl and train.max_length.",
-        )
-    n_trained = sum(row.n_trained for row in data.train)
-    if n_trained == 0:
-        raise GateError(
-            "no token would be trained", where="train", do="Look at the completions of the training rows."
-        )
-    if n_trained == sum(row.n_tokens for row in data.train):
-        raise GateError(
-            "every token would be trained, prompts included",
-            where="train",
-            do="Look at the prompts of the training rows.",
-        )
-    return data
-
-
 def _run(
-    task: Task, base: PreTrainedModel, data: _Data, job: Job, notes: list[str], progress: Progress
+    task: Task, base: PreTrainedModel, data: Data, job: Job, notes: list[str], progress: Progress
 ) -> TrainingLog:
     """Train, with half the batch and twice the accumulation each time the memory of the device runs out."""
     import torch
+    from accelerate.utils.memory import should_reduce_batch_size  # type: ignore[import-untyped]
 
-    batch_size, accumulation = (
-        job.options.per_device_train_batch_size,
-        job.options.gradient_accumulation_steps,
-    )
+    options = job.options
+    batch_size, accumulation = options.per_device_train_batch_size, options.gradient_accumulation_steps
+    if options.auto_find_batch_size:
+        batch_size, accumulation = batch_size * accumulation, 1
     while True:
-        plan = BatchPlan([row.n_tokens for row in data.train], batch_size, accumulation, job.options.seed)
+        plan = BatchPlan([row.n_tokens for row in data.train], batch_size, accumulation, options.seed)
         try:
             return _fit(task, base, data, job, plan, tuple(notes), progress)
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            if not (is_memory or should_reduce_batch_size(error)):
+                raise
             if batch_size == 1:
                 raise MissingError(
                     "the device has too little memory even for one row at a time",
                     where="train.per_device_train_batch_size",
-                    do="Set gradient_checkpointing: true, a smaller max_length, or a smaller base.",
+                    do="Set gradient_checkpointing: true, method: qlora, a smaller max_length, or a smaller base.",
                 ) from error
             # Steps hold the same rows either way, so the run stays the same but for rounding.
             half = batch_size // 2 if batch_size % 2 == 0 else 1
@@ -382,7 +395,7 @@ def _run(
 def _fit(
     task: Task,
     base: PreTrainedModel,
-    data: _Data,
+    data: Data,
     job: Job,
     plan: BatchPlan,
     notes: tuple[str, ...],
@@ -401,20 +414,29 @@ def _fit(
     base_sha256 = weights_sha256(model_folder(options.base))
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    key = _run_key(options, plan, data, base_sha256)
+    before = lineage.lineage(Path(options.continue_from).expanduser()) if options.continue_from else []
+    key = _run_key(options, plan, data, [base_sha256, *(item["sha256"] for item in before)])
     checkpoint = newest_complete(checkpoints, key=key)
     set_threads(options.threads or (checkpoint.threads if checkpoint else None))
 
+    if "8bit" in options.optim or "paged" in options.optim:
+        need_bitsandbytes(f"optim: {options.optim}", "train.optim")
     device = base.device
     measure.forget_peak_memory(device)
     set_seed(options.seed)
-    model = adapters.put_adapter(base, options, task.adapter_type)
+    model = adapters.put_adapter(base, options, task.adapter_type, task.new_ids)
     fast.speed_up_adapters(model)
     attention = base.config._attn_implementation
     try:
         layout = arrange(base, task, options)
         trainable, total = adapters.count_parameters(model)
-        measure.check_disk(folder, trainable)
+        measure.check_disk(folder, trainable, options.save_total_limit)
+        if options.auto_find_batch_size:
+            measure.try_largest_batch(model, layout, data.train, plan.batch_size)
+            notes = (
+                *notes,
+                f"{plan.batch_size} rows go through the model at once, {plan.accumulation} times a step",
+            )
         total_steps = options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
         with quiet():
             trainer = AnswerTrainer(
@@ -443,9 +465,15 @@ def _fit(
                 state = trainer.state
         best = best_step(state, options.metric_for_best_model) if options.load_best_model_at_end else None
         if best is not None and best != state.global_step:
+            if options.keep_last:
+                adapters.save_trained(model, folder / "last")
             adapters.load_trained(model, checkpoints / BEST)
         adapters.save_trained(model, folder)
-        adapters.write_card(folder, _card(task, options, base_sha256))
+        if task.new_ids:
+            task.save_tokenizer(folder)
+        if options.continue_from and options.method != "full":
+            lineage.keep_lineage(folder, Path(options.continue_from).expanduser())
+        cards.write_card(folder, _card(task, options, base_sha256, before))
         log = TrainingLog(
             adapter=folder.name,
             steps=state.global_step,
@@ -479,11 +507,11 @@ def _fit(
     return log
 
 
-def _run_key(options: TrainOptions, plan: BatchPlan, data: _Data, base_sha256: str) -> str:
+def _run_key(options: TrainOptions, plan: BatchPlan, data: Data, weights: Sequence[str]) -> str:
     """Equal for two calls that train the same weights."""
     digest = hashlib.sha256()
     fixed = options.model_dump(mode="json", exclude=_HOW_ONLY)
-    digest.update(json.dumps([fixed, plan.rows_per_step, base_sha256], sort_keys=True).encode())
+    digest.update(json.dumps([fixed, plan.rows_per_step, *weights], sort_keys=True).encode())
     for rows in (data.train, data.validation):
         for row in rows:
             digest.update(repr((row.row_id, row.input_ids, row.labels)).encode())
@@ -491,12 +519,16 @@ def _run_key(options: TrainOptions, plan: BatchPlan, data: _Data, base_sha256: s
     return digest.hexdigest()
 
 
-def _card(task: Task, options: TrainOptions, base_sha256: str) -> dict[str, Any]:
+def _card(
+    task: Task, options: TrainOptions, base_sha256: str, before: Sequence[dict[str, str]]
+) -> dict[str, Any]:
+    """`continues`: the adapters that were merged into the base before, the first of them first."""
     return {
         "base": options.base,
         "base_sha256": base_sha256,
         "task": task.name,
         "template_sha256": task.template_sha256,
         **task.card(),
-        "train": options.model_dump(mode="json"),
+        "continues": list(before),
+        "train": options.model_dump(mode="json") | {"load_in_4bit": options.in_four_bits},
     }

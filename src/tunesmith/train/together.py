@@ -19,7 +19,7 @@ import torch
 from transformers import Trainer, TrainerState, get_scheduler, set_seed
 
 from tunesmith.errors import MissingError, TunesmithError
-from tunesmith.models import fast
+from tunesmith.models import cards, fast
 from tunesmith.models.load import quiet
 from tunesmith.records import Refused, TrainingLog
 from tunesmith.tasks.base import IGNORED, Rendered, Task
@@ -59,6 +59,12 @@ def why_alone(task: str, options: TrainOptions) -> str | None:
         "lora_dropout": options.lora_dropout > 0,  # random numbers would depend on who is in the pass
         "packing: false": options.packing is False,
         "gradient_checkpointing": options.gradient_checkpointing,
+        "continue_from": options.continue_from is not None,
+        "load_in_4bit": options.in_four_bits,
+        "modules_to_save": bool(options.modules_to_save),
+        "added_tokens": bool(options.added_tokens),
+        "auto_find_batch_size": options.auto_find_batch_size,
+        "keep_last": options.keep_last,
         f"optim: {options.optim}": options.optim not in ("adamw_torch", "adafactor"),
         "report_to": options.report_to not in ("none", [], ["none"]),
     }
@@ -126,6 +132,8 @@ class Member:
 def make_member(base: Any, entry: Entry) -> Member | str:
     """The job with the first weights it would have alone; or, in words, why it cannot share a base."""
     options = entry.options
+    if entry.task.new_ids:
+        return "embeddings of new tokens are trained, too"
     set_seed(options.seed)
     model = adapters.put_adapter(base, options, entry.task.adapter_type)
     try:
@@ -430,6 +438,6 @@ def save_factors(base: Any, entry: Entry, factors: Factors, folder: Path) -> Non
                 places[name][1].copy_(down)
                 places[name][2].copy_(up)
         adapters.save_trained(model, folder)
-        adapters.write_card(folder, dict(entry.card))
+        cards.write_card(folder, entry.card)
     finally:
         adapters.take_adapter_off(model)

@@ -5,7 +5,6 @@ This module imports transformers at its top, since it subclasses it; it is itsel
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -224,7 +223,11 @@ def training_arguments(
         gradient_accumulation_steps=plan.accumulation,
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.lr_scheduler_type,
-        warmup_steps=math.ceil(options.warmup_ratio * total_steps),
+        lr_scheduler_kwargs=options.schedule_arguments(total_steps),
+        warmup_steps=options.n_warmup(total_steps),
+        adam_beta1=options.adam_beta1,
+        adam_beta2=options.adam_beta2,
+        adam_epsilon=options.adam_epsilon,
         weight_decay=options.weight_decay,
         max_grad_norm=options.max_grad_norm,
         optim=options.optim,
@@ -237,7 +240,7 @@ def training_arguments(
         logging_strategy="no",
         eval_strategy="no",
         save_strategy="no",
-        save_total_limit=2,
+        save_total_limit=options.save_total_limit,
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         disable_tqdm=True,

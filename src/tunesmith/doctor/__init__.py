@@ -1,0 +1,1 @@
+"""Is everything there, and will the model learn what it should? Looked at before a long run: `tunesmith doctor`."""
