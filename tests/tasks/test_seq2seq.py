@@ -192,7 +192,7 @@ FEW = [
         ("flan-t5", {}),
         ("flan-t5", {"method": "dora"}),
         ("bart", {"lora_r": 16, "learning_rate": 6e-3, "max_steps": 120}),
-        ("bart", {"method": "full", "learning_rate": 3e-3}),
+        ("bart", {"method": "full", "lora_r": 16, "learning_rate": 3e-3}),
     ],
 )
 def test_learns_a_few_rows_and_says_them(
