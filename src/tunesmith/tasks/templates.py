@@ -54,6 +54,12 @@ class TemplateOptions(Options):
         [], description="Tokens put into the vocabulary; their embeddings are trained and saved."
     )
 
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        """YAML 1.1 reads a bare `off` as false."""
+        return "off" if value is False else value
+
     @field_validator("added_tokens")
     @classmethod
     def _whole_and_once(cls, tokens: list[str]) -> list[str]:
