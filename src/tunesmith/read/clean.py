@@ -29,6 +29,7 @@ _BROKEN = re.compile(
     rf"([^\W\d_]+(?:-[^\W\d_]+)*)?{HYPHEN_MARK}[ \t\r\n]*({PAGE_MARK}*)[ \t\r\n]*([^\W\d_]+(?:-[^\W\d_]+)*)?"
 )
 _PAGE_AT_SPACE = re.compile(rf" +({PAGE_MARK}+) *|({PAGE_MARK}+) +")
+_SPACE_AT_EDGE = re.compile(rf"^({PAGE_MARK}*) +| +({PAGE_MARK}*)$")
 _LOW_QUOTES = re.compile("„([^„‟]*)‟")
 
 
@@ -131,6 +132,7 @@ def _finish(block: Block, vocabulary: Vocabulary, vote: HyphenVote) -> str:
     text = _SPACES.sub(" ", text).strip(" ")
     # Where a page ends at a space, the mark stands after the space, so that no page starts with one.
     text = _PAGE_AT_SPACE.sub(lambda match: " " + (match[1] or match[2]), text)
+    text = _SPACE_AT_EDGE.sub(lambda match: match[1] or match[2] or "", text)
     if block.kind == "heading":
         return f"{'#' * max(1, block.level)} {text}" if text else ""
     if block.kind == "item":
