@@ -45,6 +45,15 @@ def test_counts_and_rates() -> None:
     assert found["words"].startswith("Tuned is judged better than base: net win rate 84.0%")
 
 
+def test_a_ratio_has_an_interval_also_where_no_source_differs() -> None:
+    """All won: exact binomial, .025^(1/n) for the share; 10 items: .6915, odds 2.24, and no upper bound."""
+    won = tally(judged("w" * 10))["ratio"]
+    assert won["low"] == pytest.approx(0.6915 / 0.3085, abs=0.01)
+    assert (won["high"], won["adjusted"]) == (None, True)
+    lost = tally(judged("l" * 10))["ratio"]
+    assert (lost["low"], lost["high"]) == (0.0, pytest.approx(0.3085 / 0.6915, abs=0.001))
+
+
 def test_a_ratio_comes_with_its_wide_interval() -> None:
     ratio = tally(judged("w" * 20 + "l" * 3 + "t" * 2))["ratio"]
     assert ratio["value"] == pytest.approx(20 / 3)

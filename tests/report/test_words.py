@@ -119,3 +119,8 @@ def test_every_metric_has_a_name_and_a_meaning() -> None:
     assert [
         name for name in METRICS if words.metric_name(name) == name or not words.metric_meaning(name)
     ] == []
+
+
+def test_an_interval_without_an_upper_bound() -> None:
+    assert words.interval(2.24, None, 2) == "2.24 or more"
+    assert words.interval(None, None) == words.MISSING

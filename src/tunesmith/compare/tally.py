@@ -104,7 +104,7 @@ def tally(
         `net_win_rate` {value, low, high}: wins and half of the ties among parsed items, sources resampled;
         `net_win_rate_if_unparsed` {half, won, lost}: over all items, unparsed ones counted that way;
         `ratio` {value, low, high, adjusted}: wins over losses; adjusted: half a win and half a loss were added
-        because there was no loss (or no win); `p`, `verdict` and `words`. A number that cannot be had is null.
+        because there was no loss (or no win), `high` is null where there is no upper bound; `p`, `verdict` and `words`. A number that cannot be had is null.
     """
     items = sorted(items, key=lambda item: (item.source_id, item.id))
     counts = Counter(item.outcome or "unparsed" for item in items)
@@ -227,8 +227,27 @@ def _ratio(
     span = interval(found, confidence)
     # the interval is that of the adjusted logarithm, moved to the value shown
     value = (wins + 0.5) / (losses + 0.5) if adjusted else wins / losses
-    low, high = (value * math.exp(bound - found.value) for bound in span) if span else (None, None)
+    if span is None:
+        return {"value": value, "adjusted": adjusted} | _odds(wins, losses, found.n_clusters, confidence)
+    low, high = (value * math.exp(bound - found.value) for bound in span)
     return {"value": value, "low": low, "high": high, "adjusted": adjusted}
+
+
+def _odds(wins: int, losses: int, n_sources: int, confidence: float) -> dict[str, float | None]:
+    """An interval for wins over losses where no source differs from another, so that resampling shows no spread.
+
+    The exact binomial interval of the share of wins with one observation per source where all were won or all lost
+    (Clopper and Pearson 1934), else Wilson's over items; then p / (1 - p). `None` for no bound.
+    """
+    if wins and losses:
+        share = wilson(wins, wins + losses, confidence)
+        low, high = share["low"], share["high"]
+    else:
+        least = ((1 - confidence) / 2) ** (1 / n_sources)
+        low, high = (least, 1.0) if wins else (0.0, 1 - least)
+    assert low is not None
+    assert high is not None
+    return {"low": low / (1 - low), "high": None if high == 1.0 else high / (1 - high)}
 
 
 def _p_value(

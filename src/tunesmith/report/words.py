@@ -159,7 +159,9 @@ def places_for(
 
 
 def interval(low: float | None, high: float | None, places: int | None = None) -> str:
-    """`2.2 to 6.0`."""
+    """`2.2 to 6.0`; `2.2 or more` where there is no upper bound."""
+    if low is not None and high is None:
+        return f"{number(low, places)} or more"
     if low is None or high is None:
         return MISSING
     return f"{number(low, places)} to {number(high, places)}"
