@@ -104,7 +104,8 @@ def tally(
         `net_win_rate` {value, low, high}: wins and half of the ties among parsed items, sources resampled;
         `net_win_rate_if_unparsed` {half, won, lost}: over all items, unparsed ones counted that way;
         `ratio` {value, low, high, adjusted}: wins over losses; adjusted: half a win and half a loss were added
-        because there was no loss (or no win), `high` is null where there is no upper bound; `p`, `verdict` and `words`. A number that cannot be had is null.
+        because there was no loss (or no win), `high` is null where there is no upper bound;
+        `p`, `verdict` and `words`. A number that cannot be had is null.
     """
     items = sorted(items, key=lambda item: (item.source_id, item.id))
     counts = Counter(item.outcome or "unparsed" for item in items)
