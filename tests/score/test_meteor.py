@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from nltk.translate.meteor_score import meteor_score
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from tests.score.pairs import prediction, predictions, text_pairs
+from tunesmith.cli import main
 from tunesmith.errors import MissingError
 from tunesmith.score.meteor import NoSynonyms, meteor
 from tunesmith.score.stage import ScoreOptions
@@ -172,3 +174,20 @@ def test_nothing_to_prepare(no_wordnet: Path) -> None:
     with pytest.raises(MissingError, match="no WordNet dictionary"):
         prepare_wordnet(no_wordnet)
     assert find_wordnet() is None
+
+
+def test_doctor_prepares_a_dictionary_and_tells_of_it(
+    no_wordnet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*arguments: str) -> str:
+        assert main(["doctor", *arguments, "--json"]) == 0
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        (check,) = (one for one in checks if one["name"] == "wordnet")
+        return f"{check['standing']}: {check['words']}"
+
+    assert told() == "note: not found: METEOR counts no synonyms"
+    unpacked = small_wordnet(no_wordnet / "package/usr/share/wordnet").parents[2]
+    prepared = told("--wordnet", str(unpacked))
+    assert prepared.startswith("ok: WordNet ")
+    assert told() == prepared
+    assert main(["doctor", "--wordnet", str(no_wordnet / "nothing")]) == 4

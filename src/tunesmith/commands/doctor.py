@@ -16,6 +16,14 @@ def doctor(
     overrides: Overrides = None,
     out: OutOption = None,
     online: Annotated[bool, typer.Option("--online", help="Ask whether the hub can be reached.")] = False,
+    wordnet: Annotated[
+        Path | None,
+        typer.Option(
+            "--wordnet",
+            metavar="FOLDER",
+            help="First copy the WordNet in this folder (or unpacked package) to where METEOR finds it.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at this machine; with a plan, at its first row as the model sees it and at what could spoil the training.
@@ -28,6 +36,10 @@ def doctor(
     from tunesmith.doctor.check import exit_code
     from tunesmith.doctor.machine import check_machine
 
+    if wordnet is not None:
+        from tunesmith.score.wordnet import prepare_wordnet
+
+        prepare_wordnet(wordnet)
     if plan_file is None:
         checks = check_machine(out or Path.cwd(), online=online)
         pieces: tuple[tuple[str, bool], ...] = ()

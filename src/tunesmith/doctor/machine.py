@@ -115,17 +115,20 @@ def _packages() -> list[Check]:
 
 
 def _wordnet() -> Check:
-    from tunesmith.score.wordnet import find_wordnet
+    """What METEOR will use, tried: a dictionary that is there may be damaged."""
+    from tunesmith.score.wordnet import examine_wordnet
 
-    place = find_wordnet()
-    if place is None:
+    found = examine_wordnet()
+    if found.works:
+        return Check("wordnet", "ok", found.words)
+    if found.folder is None:
         return Check(
             "wordnet",
             "note",
             "not found: METEOR counts no synonyms",
-            "On Debian and Ubuntu: apt install wordnet-base.",
+            "On Debian and Ubuntu: apt install wordnet-base; elsewhere: tunesmith doctor --wordnet FOLDER.",
         )
-    return Check("wordnet", "ok", str(place))
+    return Check("wordnet", "note", found.words)
 
 
 def _disk(folder: Path) -> Check:
