@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import make_rows
+from tests.tiny import make_rows, save_tiny_model
 from tunesmith.records import TrainingLog
 from tunesmith.train import checkpoints
 from tunesmith.train.stage import TrainOptions, train_adapter
@@ -195,3 +195,16 @@ def test_seconds_add_up_over_sittings(tmp_path: Path, settings: dict[str, Any]) 
     started = time.monotonic()
     log = train(tmp_path, settings)
     assert 1000 < log.seconds < 1001 + time.monotonic() - started
+
+
+@pytest.mark.parametrize("changes", [{"optim": "adamw_8bit"}, {"method": "qlora"}])
+def test_four_and_eight_bits_go_on_to_the_same_weights(
+    tmp_path: Path, settings: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = save_tiny_model(tmp_path / "base", hidden=64)
+    settings = settings | {"base": str(base)} | changes
+    train(tmp_path / "whole", settings)
+    interrupt(tmp_path / "killed", settings, 7)
+    assert train(tmp_path / "killed", settings).resumed_from_step == 6
+    assert adapter(tmp_path / "killed") == adapter(tmp_path / "whole")
