@@ -15,6 +15,7 @@ import typer
 from tunesmith import __version__
 from tunesmith.commands import auditing, data, doctor, files, judging, plans, reading
 from tunesmith.errors import TunesmithError
+from tunesmith.train.distributed import world
 
 INTERRUPTED = 130
 
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="tunesmith")
     except TunesmithError as error:
-        print(f"tunesmith: {error}", file=sys.stderr)
+        if world().is_first:  # of several processes of a launcher, one speaks
+            print(f"tunesmith: {error}", file=sys.stderr)
         return error.exit_code
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -80,6 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     else:
         code = 0
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and world().is_first:
         print("\ntunesmith: interrupted; the same command goes on from here", file=sys.stderr)
     return code

@@ -36,6 +36,8 @@ from tunesmith.store import (
     fingerprint,
     write_atomically,
 )
+from tunesmith.train.distributed import leading
+from tunesmith.train.stage import take_part
 
 SOURCE = Path(__file__).parent
 FOUNDATION = ("records.py", "options.py")
@@ -142,7 +144,15 @@ def run_plan(
         command: how a person makes this run again; goes into the manifest and the report.
         watcher: hears the progress.
     """
-    watcher = watcher or Watcher()
+    if take_part() is not None:  # one of a launcher's other processes
+        return folder
+    with leading():
+        return _run_plan(plan, root, folder, until, command, watcher or Watcher())
+
+
+def _run_plan(
+    plan: Plan, root: Path, folder: Path, until: str | None, command: str, watcher: Watcher
+) -> Path:
     names = [step.name for step in steps_of(plan)]
     if until is None or names.index(until) >= names.index("train"):
         check_before_the_run(plan.train.base)  # not after an hour of a paid teacher
@@ -177,7 +187,9 @@ def _run_step(step: Step, context: Context, watcher: Watcher) -> None:
     state.versions = {name: metadata.version(name) for name in LIBRARIES[step.name]}
     context.run.save(state)
     with _timed(state, context.run.save):
+        context.measured.clear()
         state.counts = step.run(context)
+        state.measured = dict(context.measured)
         state.status = "done"
     watcher.stage_ends(step.name, state, False)
 

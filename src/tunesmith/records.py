@@ -320,6 +320,17 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """Joules that work took."""
+
+    joules: float
+    estimated: bool
+    """Whether a part of it was not read from the machine."""
+    how: str
+    """What was read, and what was assumed, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingLog:
     """What training did, for the report and the manifest."""
 
@@ -352,6 +363,25 @@ class TrainingLog:
     """Name to (step, value) of what the task measures on the validation rows beside the loss."""
     best_by: str = "loss"
     """What the best step was chosen by."""
+    processes: int = 1
+    rows_per_step: int | None = None
+    """Rows of a full step, over all processes and batches."""
+    energy: Energy | None = None
+    operations: float | None = None
+    """Floating-point operations, forward and backward, by the count in `train.arithmetic`; without validation."""
+    matrix_speed: float | None = None
+    """Operations a second of a matrix product in the run's precision, measured after it, over all processes."""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.total_tokens / self.seconds if self.seconds > 0 else None
+
+    @property
+    def share_of_matrix_speed(self) -> float | None:
+        """How much of the machine's measured speed the run turned into useful work; between 0 and 1."""
+        if not self.operations or not self.matrix_speed or self.seconds <= 0:
+            return None
+        return self.operations / self.seconds / self.matrix_speed
 
 
 @cache

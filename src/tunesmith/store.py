@@ -182,6 +182,8 @@ class StageState:
     """Wall time spent, over all the attempts that made it."""
     peak_memory_mb: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    """What the work took, where a stage measures more than time and memory."""
     versions: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)

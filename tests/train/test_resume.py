@@ -137,6 +137,34 @@ def test_any_step(tmp_path: Path, settings: dict[str, Any], expected: bytes, ste
     assert adapter(tmp_path / "killed") == expected
 
 
+@pytest.mark.parametrize("before", ["optimizer", "random numbers", "mark"])
+def test_killed_while_a_checkpoint_is_written(
+    tmp_path: Path, settings: dict[str, Any], expected: bytes, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """The third checkpoint is there in part, and the second one is what counts."""
+    from tunesmith.train import trainer
+
+    names = {"optimizer": "_save_optimizer_and_scheduler", "random numbers": "_save_rng_state"}
+    owner: Any = trainer if before == "mark" else trainer.AnswerTrainer
+    name = names.get(before, "mark_complete")
+    usual, calls = getattr(owner, name), []
+
+    def killed(*arguments: Any, **keywords: Any) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise _Killed
+        usual(*arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(_Killed):
+            train(tmp_path / "killed", settings)
+    assert (tmp_path / "killed" / "checkpoints" / "checkpoint-6").exists()
+    log = train(tmp_path / "killed", settings)
+    assert log.resumed_from_step == 4
+    assert adapter(tmp_path / "killed") == expected
+
+
 def test_killed_between_the_last_step_and_the_end(
     tmp_path: Path, settings: dict[str, Any], expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

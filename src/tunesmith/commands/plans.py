@@ -147,10 +147,13 @@ def _run(plan: Any, root: Path, folder: Path, until: str | None, command: str, a
     from tunesmith.display import runs
     from tunesmith.pipeline import run_plan
     from tunesmith.steps.table import steps_of
+    from tunesmith.train.stage import take_part
 
     names = [step.name for step in steps_of(plan)]
     if until is not None and until not in names:
         raise InputError(f"--until {until}: there is no such stage", do=f"stages: {', '.join(names)}")
+    if (code := take_part()) is not None:
+        raise typer.Exit(code)  # one of a launcher's other processes: the first one speaks
     with runs.StageDisplay(quiet=as_json) as watcher:
         run_plan(plan, root, folder, until=until, command=command, watcher=watcher)
     if as_json:

@@ -168,7 +168,7 @@ def result_json(folder: Path, until: str | None = None) -> dict[str, Any]:
         "report": str(report) if report else None,
         "comparisons": [as_row(comparison) for comparison in comparisons],
         "stages": {
-            name: {"seconds": state["seconds"], "counts": state["counts"], "status": state["status"]}
+            name: {key: state[key] for key in ("seconds", "counts", "status", "measured") if state.get(key)}
             for name, state in manifest["stages"].items()
         },
     }

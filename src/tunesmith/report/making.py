@@ -10,7 +10,18 @@ from tunesmith.report import charts
 from tunesmith.report.charts import Chart
 from tunesmith.report.section import Section
 from tunesmith.report.study import Study
-from tunesmith.report.words import MISSING, count, duration, memory, metric_name, number, share, stage_rank
+from tunesmith.report.words import (
+    MISSING,
+    count,
+    duration,
+    energy,
+    memory,
+    metric_name,
+    number,
+    operations,
+    share,
+    stage_rank,
+)
 
 _TOKEN_LETTERS = 4000
 
@@ -41,9 +52,30 @@ def _training_facts(log: TrainingLog) -> list[tuple[str, str]]:
         ),
         ("Peak memory", memory(log.peak_memory_mb)),
         ("Device", f"{log.device}, {log.dtype}"),
+        *_effort(log),
     ]
+    if log.rows_per_step is not None:
+        among = f", shared by {log.processes} processes" if log.processes > 1 else ""
+        facts.insert(1, ("Rows in a step", f"{count(log.rows_per_step)}{among}"))
     if log.resumed_from_step is not None:
         facts.append(("Resumed", f"from step {count(log.resumed_from_step)}"))
+    return facts
+
+
+def _effort(log: TrainingLog) -> list[tuple[str, str]]:
+    """Energy, and the arithmetic against what the machine does in a matrix product."""
+    facts = []
+    if log.energy is not None:
+        about = "about " if log.energy.estimated else ""
+        facts.append(("Energy", f"{about}{energy(log.energy.joules)} ({log.energy.how})"))
+    if log.operations:
+        text = f"{operations(log.operations)} floating-point operations forward and backward"
+        if (reached := log.share_of_matrix_speed) is not None and log.matrix_speed:
+            text += (
+                f": {number(100 * reached, 1)}% of the {operations(log.matrix_speed)} a second "
+                f"that this machine did in a plain {log.dtype} matrix product after the run"
+            )
+        facts.append(("Arithmetic", text))
     return facts
 
 

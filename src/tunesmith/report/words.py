@@ -195,6 +195,25 @@ def memory(megabytes: float | None) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
 
 
+def energy(joules: float | None) -> str:
+    """`540 J`, `12 kJ`, `1.3 kWh`."""
+    if joules is None or not math.isfinite(joules):
+        return MISSING
+    if joules < 1000:
+        return f"{joules:.0f} J"
+    return f"{joules / 1000:.0f} kJ" if joules < 360_000 else f"{joules / 3.6e6:.1f} kWh"
+
+
+def operations(value: float | None) -> str:
+    """Floating-point operations: `850 million`, `3.2 trillion`."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    for size, name in ((1e18, "quintillion"), (1e15, "quadrillion"), (1e12, "trillion"), (1e9, "billion")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value / 1e6:.3g} million"
+
+
 def shortened(text: str, limit: int) -> str:
     """The text, cut after `limit` characters with the rest counted."""
     return (

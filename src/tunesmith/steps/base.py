@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +49,8 @@ class Context:
     run: Run
     progress: Progress = _quiet
     command: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """What a step wants to stand in the manifest beside its counts; the pipeline takes it and clears it."""
 
     def rows(self, name: str, record_type: type[Record]) -> list[Record]:
         return list(read_rows(self.run.folder / name, record_type))

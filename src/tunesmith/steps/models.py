@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from tunesmith.generate.classify import BASELINES, classify_texts
 from tunesmith.generate.stage import answer_keys, generate_predictions
@@ -14,6 +15,7 @@ from tunesmith.records import (
     GenerationNote,
     Prediction,
     Row,
+    TrainingLog,
     as_row,
     setting_of,
 )
@@ -85,7 +87,28 @@ def train_step(context: Context) -> Counts:
         progress=context.progress,
     )
     write_json(context.run.folder / "train/log.json", as_row(log))
+    context.measured.update(taken(log))
     return {"steps": log.steps, "trained_tokens": log.trained_tokens}
+
+
+def taken(log: TrainingLog) -> dict[str, Any]:
+    """What the training took, for the manifest and for programs; missing is None."""
+    return {
+        "seconds": log.seconds,
+        "tokens": log.total_tokens,
+        "tokens_per_second": log.tokens_per_second,
+        "peak_memory_mb": log.peak_memory_mb,
+        "energy": as_row(log.energy) if log.energy else None,
+        "trainable_parameters": log.trainable_parameters,
+        "total_parameters": log.total_parameters,
+        "operations": log.operations,
+        "matrix_operations_per_second": log.matrix_speed,
+        "share_of_matrix_speed": log.share_of_matrix_speed,
+        "processes": log.processes,
+        "rows_per_step": log.rows_per_step,
+        "device": log.device,
+        "dtype": log.dtype,
+    }
 
 
 OTHER_SETTINGS = "generate/settings.jsonl"

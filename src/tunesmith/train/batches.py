@@ -9,6 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 _STEPS_SORTED_TOGETHER = 16
 """Rows of this many steps are sorted by length at a time: enough to make rows of a step alike, while which rows meet
@@ -26,10 +29,13 @@ class BatchPlan:
     accumulation: int
     """Batches per step."""
     seed: int
+    processes: int = 1
+    rank: int = 0
+    """Which of the processes this is: `batches` are those it computes, all else is about the run."""
 
     @property
     def rows_per_step(self) -> int:
-        return self.batch_size * self.accumulation
+        return self.batch_size * self.accumulation * self.processes
 
     @property
     def steps_per_epoch(self) -> int:
@@ -38,7 +44,7 @@ class BatchPlan:
     @property
     def batches_per_epoch(self) -> int:
         full, rest = divmod(len(self.lengths), self.rows_per_step)
-        return full * self.accumulation + -(-rest // self.batch_size)
+        return full * self.accumulation + -(-rest // (self.batch_size * self.processes))
 
     def steps(self, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch (counted from 0). Only the last step may hold fewer rows."""
@@ -59,16 +65,21 @@ class BatchPlan:
         return [*steps, sorted(rest, key=lambda row: self.lengths[row])] if rest else steps
 
     def batches(self, epoch: int) -> Iterator[list[int]]:
-        """The rows of each batch of an epoch."""
-        for step in self.steps(epoch):
-            for start in range(0, len(step), self.batch_size):
-                yield step[start : start + self.batch_size]
+        """The rows of each batch of an epoch that this process computes.
 
-    def count(self, weights: Sequence[int], n_steps: int) -> int:
+        Batches of like length go to the processes at the same time, and each has as many. Where a short step leaves
+        nothing for a process, its batch is one row that does not count: `~row`, a negative number.
+        """
+        for step in self.steps(epoch):
+            cut = [step[start : start + self.batch_size] for start in range(0, len(step), self.batch_size)]
+            for start in range(self.rank, -(-len(cut) // self.processes) * self.processes, self.processes):
+                yield cut[start] if start < len(cut) else [~step[0]]
+
+    def count(self, weights: Sequence[Number], n_steps: int) -> Number:
         """The sum of `weights` (one for each row) over all rows of the first `n_steps` steps."""
         epochs, rest = divmod(n_steps, self.steps_per_epoch)
-        begun = sum(weights[row] for step in self.steps(epochs)[:rest] for row in step) if rest else 0
-        return epochs * sum(weights) + begun
+        begun = [weights[row] for step in self.steps(epochs)[:rest] for row in step] if rest else []
+        return epochs * sum(weights, weights[0] * 0) + sum(begun, weights[0] * 0)
 
 
 class EpochSampler:

@@ -13,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunesmith.records import Energy, as_row, from_row
+
 MARK = "complete.json"
 _PREFIX = "checkpoint-"
 
@@ -25,16 +27,23 @@ class Checkpoint:
     """Training time up to here, over all sittings."""
     threads: int
     """CPU threads it was trained with: another number rounds differently."""
+    energy: Energy | None = None
+    """What this process took up to here, over all sittings."""
 
 
-def mark_complete(folder: Path, *, key: str, seconds: float, threads: int) -> None:
+def mark_complete(
+    folder: Path, *, key: str, seconds: float, threads: int, energy: Energy | None = None
+) -> None:
     """Write the mark of a checkpoint whose files are all there."""
     files = {
         path.name: [path.stat().st_size, _checksum(path)]
         for path in sorted(folder.iterdir())
         if path.name != MARK
     }
-    content = json.dumps({"key": key, "seconds": seconds, "threads": threads, "files": files}, indent=1)
+    mark = {"key": key, "seconds": seconds, "threads": threads, "files": files}
+    if energy is not None:
+        mark["energy"] = as_row(energy)
+    content = json.dumps(mark, indent=1)
     unfinished = folder / f"{MARK}.tmp"
     unfinished.write_text(content, encoding="utf-8")
     os.replace(unfinished, folder / MARK)
@@ -61,7 +70,13 @@ def _read(folder: Path, key: str) -> Checkpoint | None:
             if path.stat().st_size != size or _checksum(path) != checksum:
                 return None
         step = int(folder.name.removeprefix(_PREFIX))
-        return Checkpoint(folder, step, seconds=float(mark["seconds"]), threads=int(mark["threads"]))
+        return Checkpoint(
+            folder,
+            step,
+            seconds=float(mark["seconds"]),
+            threads=int(mark["threads"]),
+            energy=from_row(Energy, mark["energy"]) if mark.get("energy") else None,
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

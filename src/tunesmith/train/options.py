@@ -181,6 +181,10 @@ class TrainOptions(ComputeOptions, TemplateOptions):
     seed: int = Field(
         0, ge=0, lt=2**32, description="Seed of the adapter's first weights, the order of rows, and dropout."
     )
+    fsdp: bool | None = Field(
+        None,
+        description="Several processes: each keeps a part of the weights; empty for what accelerate launch says.",
+    )
     report_to: str | list[str] = Field(
         "none", description="Trackers that are told the losses: tensorboard, mlflow, …."
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.models import cards, lineage
 from tunesmith.models.load import (
+    choose_device,
     model_folder,
     set_threads,
     weights_sha256,
@@ -21,7 +22,9 @@ from tunesmith.models.load import (
 from tunesmith.models.quantised import need_bitsandbytes
 from tunesmith.records import Row, TrainingLog
 from tunesmith.tasks.base import Task, base_for, open_task
+from tunesmith.train import distributed
 from tunesmith.train.batches import BatchPlan
+from tunesmith.train.distributed import world
 from tunesmith.train.options import Progress, TrainOptions
 from tunesmith.train.rows import Data, render_rows
 
@@ -53,6 +56,7 @@ _HOW_ONLY = {
     "save_total_limit",
     "keep_last",
     "continue_from",  # its weights count, not where they lie
+    "fsdp",
 }
 """Options that change how a run is done but not what comes out, beyond rounding."""
 
@@ -130,6 +134,11 @@ def train_adapters(
     of its run alone, up to rounding. The others follow one after another. The logs' notes say which way was taken.
     Outcomes come in the order of the jobs. Killed and called again, it goes on from its last whole checkpoint.
     """
+    if world().size > 1:
+        jobs = [replace(job, folder=job.folder.absolute()) for job in jobs]
+        device = choose_device(distributed.own_device(jobs[0].options.device)) if jobs else "cpu"
+        distributed.call_the_others(device, (jobs, task))
+        distributed.join(device)
     loaded: tuple[object, PreTrainedModel] | None = None
     outcomes: dict[int, TrainingLog | FailedJob] = {}
     alone: dict[int, str] = {}
@@ -154,13 +163,35 @@ def train_adapters(
                 if index in outcomes:
                     yield outcomes.pop(index)
                     continue
-            if options.method == "full" or task == "classify":
-                loaded = None  # its weights, or its head, will be other ones
+            changed = options.method == "full" or task == "classify" or distributed.wants_fsdp(options)
+            if changed:
+                loaded = None  # its weights, or its head, will be other ones, or shared out
             reason = alone.get(index) or (_why_alone(task, options) if len(jobs) > 1 else None)
             notes = [f"trained by itself, not together with others: {reason}"] if reason else []
-            yield _run(opened, base, data, job, notes, progress)
+            with distributed.told_when_lost():
+                log = _run(opened, base, data, job, notes, progress)
         except TunesmithError as error:
+            if world().size > 1:
+                raise  # the other processes are in the middle of this job
             yield FailedJob(job.folder, error)
+        else:
+            yield log
+
+
+def take_part() -> int | None:
+    """In every process but the first of a launcher's: train what the first one trains, until it ends; the exit code.
+
+    `None` in the first process, at once: it does the run.
+    """
+    if world().is_first:
+        return None
+
+    def train(work: tuple[Sequence[Job], str]) -> None:
+        jobs, task = work
+        for _ in train_adapters(jobs, task=task):
+            pass
+
+    return distributed.follow(train)
 
 
 def train_step_counts(
@@ -233,7 +264,7 @@ def _base_key(options: TrainOptions) -> tuple[object, ...]:
 def _why_alone(task: str, options: TrainOptions) -> str | None:
     from tunesmith.train.together import why_alone
 
-    return why_alone(task, options)
+    return "several processes share the work on each" if world().size > 1 else why_alone(task, options)
 
 
 def _partners(jobs: Sequence[Job], index: int, task: str, same_base: object) -> list[tuple[int, Job]]:
@@ -351,7 +382,11 @@ def _before(options: TrainOptions) -> list[Path]:
 
 
 def _full_precision(options: TrainOptions) -> TrainOptions:
-    """Whole models are trained in float32: steps of a usual size would be lost in bfloat16 weights."""
+    """Whole models are trained in float32: steps of a usual size would be lost in bfloat16 weights.
+
+    Of several processes, each takes its own device.
+    """
+    options = options.model_copy(update={"device": distributed.own_device(options.device)})
     if options.method == "full" and options.dtype == "auto":
         return options.model_copy(update={"dtype": "float32"})
     return options
@@ -367,15 +402,35 @@ def _run(
     options = job.options
     batch_size, accumulation = options.per_device_train_batch_size, options.gradient_accumulation_steps
     if options.auto_find_batch_size:
+        if world().size > 1:
+            raise InputError(
+                "the batch that fits is not looked for with several processes",
+                where="train.auto_find_batch_size",
+                do="Set per_device_train_batch_size and gradient_accumulation_steps.",
+            )
         batch_size, accumulation = batch_size * accumulation, 1
     while True:
-        plan = BatchPlan([row.n_tokens for row in data.train], batch_size, accumulation, options.seed)
+        plan = BatchPlan(
+            [row.n_tokens for row in data.train],
+            batch_size,
+            accumulation,
+            options.seed,
+            processes=world().size,
+            rank=world().rank,
+        )
         try:
             return _fit(task, base, data, job, plan, tuple(notes), progress)
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or should_reduce_batch_size(error)):
                 raise
+            if world().size > 1 and batch_size > 1:
+                raise MissingError(
+                    f"the device has too little memory for {batch_size} rows at once",
+                    where="train.per_device_train_batch_size",
+                    do=f"Set it to {batch_size // 2} and gradient_accumulation_steps to {accumulation * 2}: "
+                    "the steps stay the same, and the run goes on from its last checkpoint.",
+                ) from error
             if batch_size == 1:
                 raise MissingError(
                     "the device has too little memory even for one row at a time",
@@ -405,26 +460,41 @@ def _fit(
 
     from tunesmith.models import fast
     from tunesmith.models.load import quiet
-    from tunesmith.train import adapters, measure
+    from tunesmith.train import adapters, arithmetic, measure
     from tunesmith.train.checkpoints import newest_complete
+    from tunesmith.train.energy import EnergyMeter, add_energies
     from tunesmith.train.layout import arrange
     from tunesmith.train.trainer import BEST, AnswerTrainer, best_step, is_exhausted, loss_curve
 
     options, folder = job.options, job.folder
     base_sha256 = weights_sha256(model_folder(options.base))
     checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     before = lineage.lineage(Path(options.continue_from).expanduser()) if options.continue_from else []
     key = _run_key(options, plan, data, [base_sha256, *(item["sha256"] for item in before)])
-    checkpoint = newest_complete(checkpoints, key=key)
+    checkpoint = None
+    if world().is_first:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        checkpoint = newest_complete(checkpoints, key=key)
+    if world().size > 1:
+        checkpoint = distributed.from_first(checkpoint)
+        distributed.check_same_folder(checkpoints)
+    shared_out = distributed.wants_fsdp(options)
     set_threads(options.threads or (checkpoint.threads if checkpoint else None))
 
     if "8bit" in options.optim or "paged" in options.optim:
         need_bitsandbytes(f"optim: {options.optim}", "train.optim")
     device = base.device
     measure.forget_peak_memory(device)
+    meter = EnergyMeter(
+        device,
+        counts_machine=world().local_rank == 0,
+        # what all took in earlier sittings is added up in the checkpoint
+        before=checkpoint.energy if checkpoint and world().is_first else None,
+    )
     set_seed(options.seed)
     model = adapters.put_adapter(base, options, task.adapter_type, task.new_ids)
+    if world().size > 1:
+        set_seed(options.seed + world().rank)  # the same first weights, but each its own dropout
     fast.speed_up_adapters(model)
     attention = base.config._attn_implementation
     try:
@@ -437,6 +507,9 @@ def _fit(
                 *notes,
                 f"{plan.batch_size} rows go through the model at once, {plan.accumulation} times a step",
             )
+        costs = arithmetic.arithmetic_of(model)
+        if checkpoint and shared_out:
+            adapters.load_trained(model, checkpoint.folder)
         total_steps = options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
         with quiet():
             trainer = AnswerTrainer(
@@ -451,6 +524,7 @@ def _fit(
                 total_steps=total_steps,
                 key=key,
                 seconds_before=checkpoint.seconds if checkpoint else 0.0,
+                meter=meter,
                 progress=progress,
             )
             state = (
@@ -459,21 +533,29 @@ def _fit(
                 else None
             )
             if checkpoint and state and (state.global_step >= total_steps or is_exhausted(state, options)):
-                adapters.load_trained(model, checkpoint.folder)
+                if not shared_out:
+                    adapters.load_trained(model, checkpoint.folder)
             else:
                 trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
                 state = trainer.state
         best = best_step(state, options.metric_for_best_model) if options.load_best_model_at_end else None
-        if best is not None and best != state.global_step:
-            if options.keep_last:
-                adapters.save_trained(model, folder / "last")
-            adapters.load_trained(model, checkpoints / BEST)
-        adapters.save_trained(model, folder)
-        if task.new_ids:
-            task.save_tokenizer(folder)
-        if options.continue_from and options.method != "full":
-            lineage.keep_lineage(folder, Path(options.continue_from).expanduser())
-        cards.write_card(folder, _card(task, options, base_sha256, before))
+        has_better = best is not None and best != state.global_step
+        if has_better and options.keep_last:
+            trainer.save_to(folder / "last")
+        if has_better and shared_out:
+            if world().is_first:
+                shutil.copytree(checkpoints / BEST, folder, dirs_exist_ok=True)
+        else:
+            if has_better:
+                adapters.load_trained(model, checkpoints / BEST)
+            trainer.save_to(folder)
+        if world().is_first:
+            if task.new_ids:
+                task.save_tokenizer(folder)
+            if options.continue_from and options.method != "full":
+                lineage.keep_lineage(folder, Path(options.continue_from).expanduser())
+            cards.write_card(folder, _card(task, options, base_sha256, before))
+        speeds = distributed.of_all(arithmetic.matrix_speed(base.dtype, device))
         log = TrainingLog(
             adapter=folder.name,
             steps=state.global_step,
@@ -487,7 +569,12 @@ def _fit(
             trained_tokens=plan.count([row.n_trained for row in data.train], state.global_step),
             total_tokens=plan.count(plan.lengths, state.global_step),
             seconds=trainer.seconds,
-            peak_memory_mb=measure.peak_memory_mb(device),
+            peak_memory_mb=max(distributed.of_all(measure.peak_memory_mb(device))),
+            processes=world().size,
+            rows_per_step=plan.rows_per_step,
+            energy=add_energies(distributed.of_all(meter.energy())),
+            operations=plan.count(arithmetic.total(costs, data.train), state.global_step) if costs else None,
+            matrix_speed=sum(speeds),
             trainable_parameters=trainable,
             total_parameters=total,
             n_truncated=sum(row.n_cut > 0 for row in data.train),
@@ -501,9 +588,11 @@ def _fit(
         )
     finally:
         base.set_attn_implementation(attention)
-        if options.method != "full":
+        if options.method != "full" and not shared_out:
             adapters.take_adapter_off(model)
-    shutil.rmtree(checkpoints)
+    distributed.wait_for_all()
+    if world().is_first:
+        shutil.rmtree(checkpoints)
     return log
 
 

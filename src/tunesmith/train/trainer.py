@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from transformers import (
 )
 
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks.base import Rendered, Task
+from tunesmith.tasks.base import IGNORED, Rendered, Task
+from tunesmith.train import distributed, parallel
 from tunesmith.train.adapters import save_trained
 from tunesmith.train.batches import BatchPlan, EpochSampler
 from tunesmith.train.checkpoints import mark_complete
+from tunesmith.train.distributed import world
+from tunesmith.train.energy import EnergyMeter, add_energies
 from tunesmith.train.layout import Layout
 from tunesmith.train.options import Progress, TrainOptions
 
@@ -44,6 +48,7 @@ class AnswerTrainer(Trainer):
         total_steps: where the learning-rate schedule ends.
         key: names the run in its checkpoints.
         seconds_before: training time of earlier sittings.
+        meter: what the energy is read from.
     """
 
     loss_is_scaled_for_ga = True
@@ -62,16 +67,23 @@ class AnswerTrainer(Trainer):
         total_steps: int,
         key: str,
         seconds_before: float,
+        meter: EnergyMeter,
         progress: Progress,
     ) -> None:
         self.task = task
         self.layout = layout
+        self.is_shared_out = distributed.wants_fsdp(options)
+        self.whole = parallel.Whole(model)
+        device = next(model.parameters()).device
+        if self.is_shared_out:
+            parallel.share_out(self.whole, parallel.layers_of(model), device)
         self.rows = rows
         self.validation = validation
         self.sampler = EpochSampler(plan)
         self.checkpoints = checkpoints
         self.key = key
         self.started = time.monotonic() - seconds_before
+        self.meter = meter
         flow = _Flow(
             options,
             total_steps,
@@ -79,11 +91,12 @@ class AnswerTrainer(Trainer):
             bool(validation),
             self.sampler,
             self._keep_best,
+            meter,
             progress,
         )
         super().__init__(
             model=model,
-            args=training_arguments(options, plan, checkpoints, total_steps, next(model.parameters()).device),
+            args=training_arguments(options, plan, checkpoints, total_steps, device),
             train_dataset=rows,
             callbacks=[flow],
         )
@@ -98,13 +111,29 @@ class AnswerTrainer(Trainer):
         return time.monotonic() - self.started
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.rows, batch_sampler=self.sampler, collate_fn=self.layout.collate)  # type: ignore[arg-type]
+        return DataLoader(_Marked(self.rows), batch_sampler=self.sampler, collate_fn=self._collate)  # type: ignore[arg-type]
+
+    def _collate(self, marked: Sequence[tuple[Rendered, bool]]) -> dict[str, Any]:
+        inputs = self.layout.collate([row for row, _ in marked])
+        if not all(counts for _, counts in marked):
+            inputs["shift_labels"] = torch.full_like(inputs["shift_labels"], IGNORED)
+            inputs["counts"] = False
+        return inputs
+
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        """What training calls. It is not the model itself, so the trainer leaves it as it is."""
+        if model is not self.model:
+            return model
+        several = world().size > 1 and not self.is_shared_out
+        return parallel.copies(self.whole) if several else self.whole
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        losses, _rows = self.layout.losses(model, inputs)
-        total = losses.sum()
+        counts = inputs.pop("counts", True)
+        losses, _rows = model(partial(self.layout.losses, inputs=inputs))
+        # A row that does not count goes through all the same: the other processes wait for its gradients.
+        total = losses.sum() * float(counts)
         if not torch.isfinite(total):
             raise TunesmithError(
                 f"the loss is not a number at step {self.state.global_step + 1}",
@@ -112,7 +141,9 @@ class AnswerTrainer(Trainer):
                 do="Lower learning_rate, or look at these rows.",
             )
         # Divided by the labels of the whole step, so that 8 x 1 and 1 x 8 give the same gradient.
-        return total / (num_items_in_batch if num_items_in_batch is not None else max(len(losses), 1))
+        # Gradients are averaged over the processes, and have to be summed.
+        labels = num_items_in_batch if num_items_in_batch is not None else max(len(losses), 1)
+        return total * world().size / labels
 
     def validate(self) -> dict[str, float]:
         """Loss per trained token over all validation rows together, and what else the task measures."""
@@ -122,7 +153,11 @@ class AnswerTrainer(Trainer):
         ordered = sorted(self.validation, key=lambda row: row.n_tokens)
         starts = range(0, len(ordered), size)
         batches = (self.task.collate(ordered[at : at + size]).to(self.args.device) for at in starts)
-        return self.task.measure(model, batches)
+        if not self.is_shared_out:  # every process measures all rows: they come to the same numbers
+            return self.task.measure(model, batches)
+        with torch.no_grad():
+            measured: dict[str, float] = self.whole(lambda inner: self.task.measure(inner, batches))
+        return measured
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         metrics = {f"eval_{name}": value for name, value in self.validate().items()}
@@ -133,10 +168,67 @@ class AnswerTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = self.checkpoints / f"checkpoint-{self.state.global_step}"
-        mark_complete(folder, key=self.key, seconds=self.seconds, threads=torch.get_num_threads())
+        energies = distributed.of_all(self.meter.energy())  # now every process has written its part
+        if world().is_first:
+            mark_complete(
+                folder,
+                key=self.key,
+                seconds=self.seconds,
+                threads=torch.get_num_threads(),
+                energy=add_energies(energies),
+            )
+        distributed.wait_for_all()
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        self.save_to(Path(output_dir or self.checkpoints))
+
+    def save_to(self, folder: Path) -> None:
+        """Write what is trained, from the first process; all have to call."""
+        with parallel.trained_weights_whole(self.model):
+            if world().is_first:
+                save_trained(self.model, folder)
+        distributed.wait_for_all()
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_shared_out:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        optimizer: Any = self.optimizer
+        scheduler: Any = self.lr_scheduler
+        state = parallel.optimizer_state(optimizer.optimizer)
+        if world().is_first:
+            torch.save(state, Path(output_dir) / "optimizer.pt")
+            torch.save(scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.is_shared_out or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
+        optimizer: Any = self.optimizer
+        scheduler: Any = self.lr_scheduler
+        parallel.load_optimizer_state(optimizer.optimizer, state)
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not self.is_shared_out:  # else it was done before the weights were shared out
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _keep_best(self) -> None:
-        save_trained(self.model, self.checkpoints / BEST)
+        self.save_to(self.checkpoints / BEST)
+
+
+class _Marked:
+    """The rows as a data set: `~row` is the row, marked as one that does not count."""
+
+    def __init__(self, rows: Sequence[Rendered]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[Rendered, bool]:
+        return self.rows[number if number >= 0 else ~number], number >= 0
 
 
 class _Flow(TrainerCallback):
@@ -151,6 +243,7 @@ class _Flow(TrainerCallback):
         has_validation: bool,
         sampler: EpochSampler,
         keep_best: Callable[[], None],
+        meter: EnergyMeter,
         progress: Progress,
     ) -> None:
         self.options = options
@@ -159,6 +252,7 @@ class _Flow(TrainerCallback):
         self.has_validation = has_validation
         self.sampler = sampler
         self.keep_best = keep_best
+        self.meter = meter
         self.progress = progress
         self.saved_at = time.monotonic()
 
@@ -174,7 +268,7 @@ class _Flow(TrainerCallback):
         control.should_training_stop = is_last
         if self.options.save_steps is not None:
             control.should_save = is_last or step % self.options.save_steps == 0
-        elif is_last or time.monotonic() - self.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS:
+        elif is_last or parallel.agreed(time.monotonic() - self.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -183,6 +277,7 @@ class _Flow(TrainerCallback):
     def on_log(
         self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
     ) -> None:
+        self.meter.look()
         if logs and "loss" in logs:
             self.progress(state.global_step, self.total_steps, f"training, loss {logs['loss']:.3f}")
 
@@ -216,7 +311,13 @@ def is_exhausted(state: TrainerState, options: TrainOptions) -> bool:
 def training_arguments(
     options: TrainOptions, plan: BatchPlan, checkpoints: Path, total_steps: int, device: torch.device
 ) -> TrainingArguments:
-    return TrainingArguments(
+    if device.type == "cpu" and world().size > 1:
+        backend: str | None = "gloo"
+    else:
+        backend = None
+    arguments = _Arguments(
+        ddp_backend=backend,
+        average_tokens_across_devices=True,
         output_dir=str(checkpoints),
         max_steps=total_steps,
         per_device_train_batch_size=plan.batch_size,
@@ -248,3 +349,18 @@ def training_arguments(
         bf16=False,
         fp16=False,
     )
+    arguments.place = device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # the arguments' own choice is the first GPU
+    return arguments
+
+
+class _Arguments(TrainingArguments):
+    """transformers' arguments for the device the model is on, where they would take the first GPU."""
+
+    place: torch.device | None = None
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = super().device
+        return self.place or device
