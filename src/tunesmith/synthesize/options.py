@@ -196,9 +196,9 @@ class SynthesizeOptions(Options):
     )
     judge: (
         Annotated[
-            Annotated[str, Tag("word")]
-            | Annotated[TeacherOptions, Tag("server")]
-            | Annotated[LocalTeacher, Tag("local")],
+            Annotated[str, Tag("a word")]
+            | Annotated[TeacherOptions, Tag("a server")]
+            | Annotated[LocalTeacher, Tag("a local model")],
             Discriminator(_kind_of_teacher),
         ]
         | None
