@@ -116,6 +116,10 @@ class Plan(Options):
             )
         if self.read is None and self.synthesize is not None:
             raise ValueError("synthesize has no effect: prepare.data starts from finished rows")
+        if self.read is None and self.prepare.licenses is not None:
+            raise ValueError(
+                "prepare.licenses is of documents; finished rows say theirs in prepare.data: {license: …}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -222,3 +222,17 @@ def test_options_without_effect_are_told(settings: dict[str, Any], says: str) ->
 def test_a_folder_goes_by_its_last_name(tmp_path: Path) -> None:
     assert LocalTeacher(local=str(tmp_path)).model_name == tmp_path.name
     assert LocalTeacher(local="Qwen/Qwen3-0.6B").model_name == "Qwen/Qwen3-0.6B"
+
+
+def test_weights_in_four_bits_write_other_texts_under_other_keys(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    # bitsandbytes wants rows of 64 on a CPU
+    model = save_tiny_model(tmp_path / "wide", context=4096, hidden=64)
+    _, whole = replies_of(model, tmp_path / "j.sqlite", 3)
+    _, small = replies_of(model, tmp_path / "j.sqlite", 3, load_in_4bit=True)
+    assert [one.text for one in whole] != [one.text for one in small]
+    journal = Journal(tmp_path / "j.sqlite")
+    try:
+        assert journal.usage().replies >= 6
+    finally:
+        journal.close()

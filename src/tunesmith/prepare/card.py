@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 
 from tunesmith.prepare.data import DataFacts
 from tunesmith.prepare.leaks import LeakReport
@@ -11,6 +13,7 @@ from tunesmith.prepare.lengths import Lengths
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's words for how many rows there are."""
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,26 @@ class CardFacts:
     base: str
     teacher: str
     """Who wrote the rows; empty for finished ones."""
+    licenses: Mapping[str, int] = field(default_factory=dict)
+    """Licence to documents under it, as `licenses_of` counts them; empty for finished rows."""
     mixed: Mapping[str, int] = field(default_factory=dict)
     """Rows mixed in, by set."""
     task: str = "causal"
     command: str = ""
+
+
+def licenses_of(sources: Iterable[str], given: str | Mapping[str, str] | None) -> dict[str, int]:
+    """Licence to the number of sources under it.
+
+    Args:
+        sources: names of the documents that rows come from, each once.
+        given: one licence for all, or patterns of names (`reports/*`) to licences, of which the first that fits counts.
+    """
+    patterns = {"*": given} if isinstance(given, str) else given or {}
+    found: Counter[str] = Counter()
+    for source in sources:
+        found[next((name for pattern, name in patterns.items() if fnmatch(source, pattern)), NOT_STATED)] += 1
+    return dict(found)
 
 
 def render_card(facts: CardFacts) -> str:
@@ -43,7 +62,7 @@ def render_card(facts: CardFacts) -> str:
     import yaml
 
     total = sum(facts.splits.values())
-    licenses = sorted({one.license for one in facts.sets if one.license})
+    licenses = sorted({one.license for one in facts.sets if one.license} | set(facts.licenses) - {NOT_STATED})
     head = {
         "pretty_name": facts.name,
         **({"license": licenses[0] if len(licenses) == 1 else licenses} if licenses else {}),
@@ -73,6 +92,9 @@ def render_card(facts: CardFacts) -> str:
         f"| {name} | {n:,} | {facts.sources[name]:,} | `{facts.hashes[name]}` |"
         for name, n in facts.splits.items()
     ]
+    if facts.licenses:
+        lines += ["", "## Licences of the documents", "", "| licence | documents |", "|---|---:|"]
+        lines += [f"| {_cell(name)} | {n:,} |" for name, n in sorted(facts.licenses.items())]
     lines += ["", "## From source to rows", "", "| step | out | refused, by reason |", "|---|---:|---|"]
     lines += [f"| {_cell(name)} | {n:,} | {_reasons(reasons)} |" for name, n, reasons in facts.funnel]
     lines += _sets(facts)
@@ -113,7 +135,7 @@ def _sets(facts: CardFacts) -> list[str]:
             use = f"{facts.mixed.get(one.name, 0):,} rows mixed in, {100 * one.share:g} % of training"
         lines.append(
             f"| {_cell(one.name)} | {', '.join(one.formats)} | {one.rows:,} | {one.refused:,} | {use}"
-            f" | {_cell(one.license or 'not stated')} |"
+            f" | {_cell(one.license or NOT_STATED)} |"
         )
     return lines
 

@@ -147,6 +147,10 @@ class PrepareOptions(Options):
     mix: tuple[DataOptions, ...] = Field(
         (), description="sets to mix into training by share, such as [{data: general.jsonl, share: 0.3}]"
     )
+    licenses: str | dict[str, str] | None = Field(
+        None,
+        description="licence of the documents, for the data set card: one for all, or {pattern of names: licence, …}",
+    )
     subsets: tuple[float, ...] = Field(
         (),
         description="shares of the training set to write as files too, each inside the larger ones: [0.01, 0.1]",

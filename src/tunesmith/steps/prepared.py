@@ -12,7 +12,7 @@ from typing import Any
 from tunesmith.errors import InputError, MissingError
 from tunesmith.models.load import BUILTIN, model_folder
 from tunesmith.plan import Plan
-from tunesmith.prepare.card import CardFacts, render_card
+from tunesmith.prepare.card import CardFacts, licenses_of, render_card
 from tunesmith.prepare.lengths import Lengths, measure_lengths
 from tunesmith.prepare.stage import (
     DataFacts,
@@ -83,8 +83,8 @@ def prepare_step(context: Context) -> Counts:
     plan, folder = context.plan, context.run.folder
     given = _Finished(context)
     examples = [item.example for item in given.items]
-    if plan.synthesize is not None:
-        examples += read_rows(folder / "synthesize/examples.jsonl", Example)
+    written = [] if plan.synthesize is None else context.rows("synthesize/examples.jsonl", Example)
+    examples += written
     parts = {item.example.id: item.part for item in given.items if item.part is not None}
     report = LeakReport()
     try:
@@ -125,6 +125,7 @@ def prepare_step(context: Context) -> Counts:
         window=window,
         base=plan.train.base,
         teacher="" if plan.synthesize is None else plan.teacher_name,
+        licenses=licenses_of({example.source_id for example in written}, plan.prepare.licenses),
         mixed=mixed,
         task=plan.task,
         command=context.command,
