@@ -294,7 +294,7 @@ def test_greedy_answers_equal_those_of_transformers(folders: dict[str, Path]) ->
 def test_goes_on_after_an_interruption(folders: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    settings = options(folders["t5"], max_steps=8, save_steps=2)
+    settings = options(folders["t5"], max_steps=8, save_steps=2, eval_steps=None)
 
     def stop(done: int, total: int | None, what: str) -> None:
         if done == 5:
@@ -320,6 +320,7 @@ def test_eight_times_one_equals_one_times_eight(folders: dict[str, Path], tmp_pa
             gradient_accumulation_steps=accumulation,
             max_steps=3,
             optim="adafactor",
+            eval_steps=None,
         )
         train_adapter(make_rows(20), [], tmp_path / str(batch), settings, task="seq2seq")
         states.append(load_file(tmp_path / str(batch) / "adapter_model.safetensors"))
