@@ -165,7 +165,9 @@ def test_the_batch_finds_its_size(
     assert log.notes[-1] == "3 rows go through the model at once, 4 times a step"
     assert difference(tmp_path / "asked", tmp_path / "found") < 1e-5
     with monkeypatch.context() as patch:
-        patch.setattr(EndToEnd, "losses", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+        patch.setattr(
+            EndToEnd, "losses", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("something else"))
+        )
         with pytest.raises(RuntimeError, match="something else"):
             train("broken", **shape)
 
