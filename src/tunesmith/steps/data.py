@@ -35,6 +35,7 @@ from tunesmith.store import (
 )
 from tunesmith.synthesize.endpoint import ModelTeacher
 from tunesmith.synthesize.kinds import Source
+from tunesmith.synthesize.order import in_even_order
 from tunesmith.synthesize.stage import (
     SynthesizeOptions,
     Teacher,
@@ -141,9 +142,14 @@ def synthesize_step(context: Context) -> Counts:
     options = context.plan.synthesize
     assert options is not None, "without documents this step is left out"
     scenarios = context.rows("read/scenarios.jsonl", Scenario)
-    sources: list[Source] = [*context.rows("read/chunks.jsonl", Chunk), *scenarios]
+    chunks = context.rows("read/chunks.jsonl", Chunk)
     journal = context.run.folder / "journal.sqlite"
     teacher = open_teacher(options, journal, context.root)
+    # Rules read a document from its beginning; a model may be stopped by its budget. Scenarios come in an even order.
+    sources: list[Source] = [
+        *(in_even_order(chunks) if isinstance(teacher, ModelTeacher) else chunks),
+        *scenarios,
+    ]
     judge = open_judge(options, journal, context.root)
     examples = synthesize_examples(sources, teacher, options, judge=judge)
     counts = keep(

@@ -56,13 +56,7 @@ def write_drafts(
     if options.calls == 1 or "question_answer" not in options.kinds:
         yield from _drafts(_asks(sources, options, options.kinds), model)
     else:
-        # Questions first, each answered in a call of its own; what else is wanted goes over the sources once more.
-        kept = list(sources)
-        count = {"count": options.per_chunk}
-        questions = (Ask("questions", source, "question_answer", count) for source in _chunks(kept))
-        yield from _drafts(_answer_asks(questions, model, aside), model)
-        others = tuple(kind for kind in options.kinds if kind != "question_answer")
-        yield from _drafts(_asks(kept, options, others, with_unanswerable=True), model)
+        yield from _drafts(_second_asks(sources, model, options, aside), model)
     yield from aside
 
 
@@ -183,11 +177,26 @@ def _segmented(sources: Iterable[Source], model: Model, aside: list[Refused]) ->
         yield from paragraphs or [ask.source]
 
 
-def _answer_asks(questions: Iterable[Ask], model: Model, aside: list[Refused]) -> Iterator[Ask]:
-    """An ask for the answer of every question that the first call gave."""
-    for ask, reply in model.ask(questions):
+def _second_asks(
+    sources: Iterable[Source], model: Model, options: SynthesizeOptions, aside: list[Refused]
+) -> Iterator[Ask]:
+    """With two calls: passage by passage an ask for the answer to each question that the first call gave, then the
+    asks for what else is wanted."""
+    others = tuple(kind for kind in options.kinds if kind != "question_answer")
+    scenarios: list[Scenario] = []
+
+    def questions() -> Iterator[Ask]:
+        for source in sources:
+            if isinstance(source, Scenario):
+                scenarios.append(source)
+            else:
+                yield Ask("questions", source, "question_answer", {"count": options.per_chunk})
+
+    for ask, reply in model.ask(questions()):
         for entry in read_answer(ask.form, reply):
             if isinstance(entry, Entry):
                 yield Ask("answer", ask.source, "question_answer", {"question": entry.text("question")})
             else:
                 aside.append(refuse_reply(ask, *entry))
+        yield from _asks([ask.source], options, others, with_unanswerable=True)
+    yield from _asks(scenarios, options, ())
