@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import random
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,30 @@ def test_what_waits_for_its_turn_is_bounded(tmp_path: Path, monkeypatch: pytest.
         # 40 requests' worth, and those that were drawn before the first replies had come
         assert 20 <= len(server.requests) <= 60
         assert len(list(stream)) == 399
+
+
+def test_no_more_replies_wait_for_the_disk_than_a_kill_may_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_free = threading.Event()
+    write_group = Journal._write_group
+
+    def when_free(journal: Journal) -> None:
+        if journal.n_unsaved:
+            is_free.wait(30)
+        write_group(journal)
+
+    monkeypatch.setattr(Journal, "_write_group", when_free)
+    with StubServer(one_pair) as server:
+        stream = run_stream(server, tmp_path / "j.sqlite", 60)
+        next(stream)
+        reader = threading.Thread(target=lambda: list(stream))
+        reader.start()
+        time.sleep(0.5)  # each request takes about a millisecond
+        assert len(server.requests) == 2 * 4  # twice what may be in flight
+        is_free.set()
+        reader.join(30)
+        assert len(server.requests) == 60
 
 
 def test_equal_requests_are_sent_once(tmp_path: Path) -> None:
@@ -299,10 +326,65 @@ def test_gate_starts_small_doubles_and_takes_what_the_server_held() -> None:
     assert gate.limit == 8
     for _ in range(8):
         gate.enter()
+    for _ in range(3):
+        gate.leave(is_refused=True)
+    assert gate.limit == 8, "refusals here and there are no full server"
     gate.leave(is_refused=True)
-    assert gate.limit == 8, "one refusal among the first is 5 %"
-    gate.leave(is_refused=True)
-    assert gate.limit == 6, "a burst: six are held by the server"
+    assert gate.limit == 4, "a burst: four are held by the server"
+
+
+def simulate(gate: Gate, requests: int, is_refused: Callable[[int, float], bool]) -> tuple[float, int]:
+    """Seconds and refusals until all are answered: an answer takes 50 ms, a refusal 1 ms, and waits up to 500 ms.
+
+    `is_refused` is given what the server holds and the time.
+    """
+    draw = random.Random(5)
+    waiting, held, now, answered, refused = requests, 0, 0.0, 0, 0
+    events: list[tuple[float, int, str]] = []
+    while answered < requests:
+        while waiting and gate.is_open:
+            gate.enter()
+            waiting -= 1
+            if is_refused(held, now):
+                heapq.heappush(events, (now + 0.001, len(events), "refused"))
+            else:
+                held += 1
+                heapq.heappush(events, (now + 0.05, len(events), "answered"))
+        now, _, what = heapq.heappop(events)
+        if what == "again":
+            waiting += 1
+            continue
+        gate.leave(is_refused=what == "refused")
+        if what == "answered":
+            held -= 1
+            answered += 1
+        else:
+            refused += 1
+            heapq.heappush(events, (now + draw.uniform(0, 0.5), len(events), "again"))
+    return now, refused
+
+
+def test_gate_stays_at_what_a_full_server_takes() -> None:
+    gate = Gate(64)
+    seconds, refused = simulate(gate, 10_000, lambda held, _: held >= 32)
+    assert gate.limit in (32, 33)
+    assert refused < 0.01 * 10_000
+    assert seconds < 1.1 * 10_000 / 32 * 0.05 + 0.5
+
+
+def test_gate_does_not_mind_refusals_that_have_nothing_to_do_with_its_load() -> None:
+    gate, draw = Gate(64), random.Random(3)
+    seconds, refused = simulate(gate, 20_000, lambda *_: draw.random() < 0.05)
+    assert gate.limit >= 48
+    assert 0.04 < refused / 20_000 < 0.06
+    assert seconds < 1.25 * 20_000 / 64 * 0.05 + 1.0
+
+
+def test_gate_opens_again_when_the_server_has_room_again() -> None:
+    """A quota that is spent for two seconds: everything is refused meanwhile."""
+    gate = Gate(64)
+    simulate(gate, 8_000, lambda _, now: 1 < now < 3)
+    assert gate.limit >= 32
 
 
 def test_request_is_named_by_its_content() -> None:

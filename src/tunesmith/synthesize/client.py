@@ -103,6 +103,10 @@ class Client:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._delayed: dict[Job, asyncio.TimerHandle] = {}
         self._drained: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_held = False
+        """Nothing goes out until replies that came are in the file."""
+        self.journal.on_saved = self._on_saved
         self._has_answered = self.journal.has_replies_of(self.options.url)
         self._n_failed_in_a_row = 0
         self._started_at = time.time()
@@ -125,6 +129,7 @@ class Client:
     # The queue and its workers
 
     def submit(self, jobs: Iterable[Job]) -> None:
+        self._loop = asyncio.get_running_loop()
         for job in jobs:
             same = self._same.setdefault(job.request.key, [])
             same.append(job)
@@ -160,7 +165,7 @@ class Client:
         if self.is_closing or self.fatal is not None:
             self._drop_all()
             return None
-        if not self._queue or not self.gate.is_open:
+        if not self._queue or not self.gate.is_open or self._must_save():
             return None
         standing = self.ledger.reserve(self._queue[0].request)
         if standing == "sent":
@@ -171,6 +176,20 @@ class Client:
             while self._queue:
                 self._finish(self._queue.popleft(), Unanswered(spent, 0))
         return None
+
+    def _must_save(self) -> bool:
+        """Whether as much is in flight or in memory only as a kill may cost: twice what may be in flight."""
+        # Before the count, so that a group that is saved in between is not missed.
+        self._is_held = True
+        if self.gate.in_flight + self.journal.n_unsaved >= 2 * self.gate.most:
+            self.journal.hurry()
+            return True
+        self._is_held = False
+        return False
+
+    def _on_saved(self) -> None:
+        if self._is_held and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake)
 
     async def _serve(self, job: Job) -> None:
         import aiohttp
@@ -319,6 +338,7 @@ class Client:
             await self._drained.wait()
 
     async def close(self) -> None:
+        self.journal.on_saved = None  # the loop ends before the journal does
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)

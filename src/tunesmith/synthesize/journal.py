@@ -1,8 +1,8 @@
 """Every reply of a teacher, kept by the content of its request: nothing is paid for twice.
 
 One SQLite file in WAL mode. A thread of its own commits replies in groups (each 20 ms, or 200 of them), so
-that a killed run loses at most the requests that were in flight and those of the last group; a database torn
-by the kill heals itself on opening."""
+that a killed run loses at most the requests that were in flight and those of the last group, of which the
+client lets no more come together than may be in flight; a database torn by the kill heals itself on opening."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,8 @@ class Journal:
         self._reading = threading.Lock()
         self._waiting: dict[str, Reply] = {}
         """Replies on their way to the file."""
+        self.on_saved: Callable[[], None] | None = None
+        """Told, on the journal's thread, whenever replies have reached the file."""
         # Deques, because their ends may be used from several threads without a lock.
         self._rows: deque[tuple[Request, str, str, Reply]] = deque()
         self._attempts: deque[tuple[Any, ...]] = deque()
@@ -97,6 +99,15 @@ class Journal:
             raise _unusable(path, error) from error
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
+
+    @property
+    def n_unsaved(self) -> int:
+        """Replies that a kill would lose."""
+        return len(self._waiting)
+
+    def hurry(self) -> None:
+        """Writes what waits now, and not when its group is full."""
+        self._enough.set()
 
     def get(self, key: str) -> Reply | None:
         waiting = self._waiting.get(key)
@@ -227,6 +238,8 @@ class Journal:
             self._writer.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", session)
         for request, *_ in rows:
             self._waiting.pop(request.key, None)
+        if rows and self.on_saved is not None:
+            self.on_saved()
 
 
 def _taken(waiting: deque[Any]) -> list[Any]:
