@@ -2,9 +2,14 @@
 
 Documents of very unequal size with strongly correlated items, which is where plain bootstrap intervals fail. With 1,000
 runs the share of false verdicts has a standard error of 0.7 %, so 7 % is asked for and 5 % aimed at.
+
+    python -m tests.compare.test_simulation    # the tables of docs/compare.md: shares of false verdicts
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy
 import pytest
@@ -15,6 +20,9 @@ from tunesmith.compare.verdict import detectable_in_errors, interval, p_value
 from tunesmith.score.ngram import bleu_from_counts
 
 Array = NDArray[numpy.float64]
+Make = Callable[[numpy.random.Generator, int], Quantity]
+"""(generator, documents) -> what is measured, without a true difference."""
+Effects = Callable[[numpy.random.Generator, int], Array]
 RUNS = 1000
 DRAWS = 400
 
@@ -77,33 +85,42 @@ def quantity(clusters: NDArray[numpy.intp], rows: Array, value: object) -> Quant
     return Quantity(sums, sizes, value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "make", [difference_of_means, difference_of_shares, difference_of_perplexities, difference_of_bleu]
-)
-@pytest.mark.parametrize("n_clusters", [3, 5, 10, 20, 50])
-def test_verdicts_out_of_nothing(make: object, n_clusters: int) -> None:
+def share_of_false_verdicts(make: Make, n_clusters: int) -> float:
     rng = numpy.random.default_rng(100 + n_clusters)
     wrong = missed = 0
     for run in range(RUNS):
-        [found] = estimate([make(rng, n_clusters)], draws=DRAWS, seed=run)  # type: ignore[operator]
+        [found] = estimate([make(rng, n_clusters)], draws=DRAWS, seed=run, studentise=True)
         p, span = p_value(found, draws=DRAWS), interval(found, 0.95)
         assert p is not None
         wrong += p < 0.05
         missed += span is not None and not span[0] <= 0 <= span[1]
-    assert wrong <= 0.07 * RUNS
     assert missed == wrong  # the interval and the p-value tell the same story
+    return wrong / RUNS
+
+
+@pytest.mark.parametrize("n_clusters", [3, 5, 10, 20, 50])
+@pytest.mark.parametrize(
+    "make", [difference_of_means, difference_of_shares, difference_of_perplexities, difference_of_bleu]
+)
+def test_verdicts_out_of_nothing(make: Make, n_clusters: int) -> None:
+    assert share_of_false_verdicts(make, n_clusters) <= 0.07
+
+
+def percentile_verdicts(n_clusters: int) -> float:
+    """Share of false verdicts of the textbook interval."""
+    rng = numpy.random.default_rng(100 + n_clusters)
+    wrong = 0
+    for _ in range(RUNS):
+        made = difference_of_means(rng, n_clusters)
+        drawn = made.value(rng.multinomial(n_clusters, [1 / n_clusters] * n_clusters, size=DRAWS) @ made.sums)
+        low, high = numpy.quantile(drawn, [0.025, 0.975])
+        wrong += not low <= 0 <= high
+    return wrong / RUNS
 
 
 def test_a_percentile_interval_would_not_do() -> None:
     """Keeps the reason for all this in view: the textbook interval is wrong three times as often as it says."""
-    rng = numpy.random.default_rng(105)
-    wrong = 0
-    for _ in range(RUNS):
-        made = difference_of_means(rng, 5)
-        drawn = made.value(rng.multinomial(5, [0.2] * 5, size=DRAWS) @ made.sums)
-        low, high = numpy.quantile(drawn, [0.025, 0.975])
-        wrong += not low <= 0 <= high
-    assert wrong > 0.12 * RUNS
+    assert percentile_verdicts(5) > 0.12
 
 
 @pytest.mark.parametrize("n_clusters", [10, 40])
@@ -119,10 +136,10 @@ def test_smallest_detectable_difference_is_found_four_times_in_five(n_clusters: 
     for run in range(RUNS):
         values = effect + 0.5 * rng.normal(size=n_clusters)[clusters] + rng.normal(size=len(clusters))
         made = quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
-        [one] = estimate([made], draws=DRAWS, seed=run)
+        [one] = estimate([made], draws=DRAWS, seed=run, studentise=True)
         p = p_value(one, draws=DRAWS)
         found += p is not None and p < 0.05
-    assert found / RUNS == pytest.approx(0.8, abs=0.05)
+    assert found / RUNS == pytest.approx(0.8, rel=0.1)
 
 
 def test_detectable_with_many_clusters_is_the_textbook_number() -> None:
@@ -145,28 +162,67 @@ def small_and_large(rng: numpy.random.Generator, n_clusters: int) -> Array:
     return rng.integers(1, 25, size=n_clusters).astype(float)
 
 
-def false_verdicts(sizes_of: object, n_clusters: int, effects: object) -> float:
-    """Share of verdicts out of nothing when documents differ by `effects` (mean 0, variance 1)."""
-    rng, wrong = numpy.random.default_rng(900 + n_clusters), 0
-    for run in range(RUNS):
-        sizes = sizes_of(rng, n_clusters).astype(int)  # type: ignore[operator]
-        clusters = numpy.repeat(numpy.arange(n_clusters), sizes)
+def normal(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    return rng.normal(size=n_clusters)
+
+
+def exponential(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    """Skewness 2: most documents a little worse, a few much better."""
+    return rng.exponential(size=n_clusters) - 1
+
+
+def log_normal(rng: numpy.random.Generator, n_clusters: int) -> Array:
+    """Skewness 6.2."""
+    return (rng.lognormal(size=n_clusters) - math.exp(0.5)) / math.sqrt((math.e - 1) * math.e)
+
+
+def documents_of(sizes_of: Effects, effects: Effects) -> Make:
+    """Means over documents of these sizes that differ by `effects` (mean 0, variance 1)."""
+
+    def make(rng: numpy.random.Generator, n_clusters: int) -> Quantity:
+        clusters = numpy.repeat(numpy.arange(n_clusters), sizes_of(rng, n_clusters).astype(int))
         noise = rng.normal(size=len(clusters)) * 0.25**0.5
-        values = effects(rng, n_clusters)[clusters] * 0.75**0.5 + noise  # type: ignore[operator]
-        made = quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
-        [found] = estimate([made], draws=DRAWS, seed=run)
-        p = p_value(found, draws=DRAWS)
-        wrong += p is not None and p < 0.05
-    return wrong / RUNS
+        values = effects(rng, n_clusters)[clusters] * 0.75**0.5 + noise
+        return quantity(clusters, values[:, None], lambda sums: sums[..., 0] / sums[..., 1])
+
+    return make
 
 
 @pytest.mark.parametrize("sizes_of", [one_giant, heavy_tailed])
 @pytest.mark.parametrize("n_clusters", [5, 20])
-def test_documents_of_very_unequal_size_hold_the_level(sizes_of: object, n_clusters: int) -> None:
-    assert false_verdicts(sizes_of, n_clusters, lambda rng, n: rng.normal(size=n)) <= 0.07
+def test_documents_of_very_unequal_size_hold_the_level(sizes_of: Effects, n_clusters: int) -> None:
+    assert share_of_false_verdicts(documents_of(sizes_of, normal), n_clusters) <= 0.07
 
 
-def test_strongly_skewed_documents_do_not_hold_the_level() -> None:
-    """A limit that the documentation tells: most documents a little worse, a few much better, and few documents."""
-    share = false_verdicts(small_and_large, 10, lambda rng, n: rng.exponential(size=n) - 1)
-    assert 0.07 < share < 0.15
+@pytest.mark.parametrize("n_clusters", [20, 50])
+def test_skewed_documents_hold_the_level(n_clusters: int) -> None:
+    assert share_of_false_verdicts(documents_of(small_and_large, exponential), n_clusters) <= 0.07
+
+
+@pytest.mark.parametrize(("effects", "most"), [(exponential, 0.10), (log_normal, 0.15)])
+def test_few_skewed_documents_do_not_hold_the_level(effects: Effects, most: float) -> None:
+    """A limit that the documentation tells: hardly any document better, but that one by far, and few documents."""
+    assert 0.07 < share_of_false_verdicts(documents_of(small_and_large, effects), 10) < most
+
+
+def main() -> None:
+    """Prints the shares of false verdicts."""
+    counts = (3, 5, 10, 20, 50)
+    makes: dict[str, Make] = {
+        "a mean": difference_of_means,
+        "a difference of shares": difference_of_shares,
+        "perplexity (a ratio of sums)": difference_of_perplexities,
+        "corpus BLEU": difference_of_bleu,
+        "one giant document": documents_of(one_giant, normal),
+        "sizes of a Pareto law": documents_of(heavy_tailed, normal),
+        "exponential differences": documents_of(small_and_large, exponential),
+        "log-normal differences": documents_of(small_and_large, log_normal),
+    }
+    print(f"{'documents':36}", *(f"{count:>7}" for count in counts))
+    for name, make in makes.items():
+        print(f"{name:36}", *(f"{share_of_false_verdicts(make, count):>7.1%}" for count in counts))
+    print(f"{'a mean, plain percentiles':36}", *(f"{percentile_verdicts(count):>7.1%}" for count in counts))
+
+
+if __name__ == "__main__":
+    main()

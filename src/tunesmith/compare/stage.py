@@ -219,7 +219,8 @@ def _test_pairs(
     pairs: Sequence[tuple[Measured, Measured]], items: Items, options: CompareOptions
 ) -> list[_Pair]:
     paired = [paired_quantity(base, tuned, items) for base, tuned in pairs]
-    estimates = estimate([quantity for quantity, _ in paired], draws=options.draws, seed=options.seed)
+    quantities = [quantity for quantity, _ in paired]
+    estimates = estimate(quantities, draws=options.draws, seed=options.seed, studentise=True)
     tested = []
     for (base, tuned), (_, counted), found in zip(pairs, paired, estimates, strict=True):
         is_primary = base.metric.name == options.primary

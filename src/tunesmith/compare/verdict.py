@@ -16,6 +16,8 @@ def interval(
 ) -> tuple[float, float] | None:
     """value ± t · standard error, cut at the bounds; `None` where there is no spread to measure.
 
+    Where the draws were studentised, either end is the farther of the two.
+
     When all clusters sit on the same bound (no answer right in any document), it is the exact binomial interval with
     one observation per cluster (Clopper and Pearson 1934) instead of an interval without width.
     """
@@ -26,8 +28,12 @@ def interval(
     lowest, highest = bounds
     if estimate.standard_error == 0:
         return _interval_at_bound(estimate.value, estimate.n_clusters, confidence, bounds)
-    half = float(t.ppf((1 + confidence) / 2, estimate.degrees_of_freedom)) * estimate.standard_error
-    low, high = estimate.value - half, estimate.value + half
+    down = up = float(t.ppf((1 + confidence) / 2, estimate.degrees_of_freedom)) * estimate.standard_error
+    if estimate.studentised is not None:
+        down, up = (
+            max(pair) for pair in zip((down, up), estimate.studentised.reach(confidence), strict=True)
+        )
+    low, high = estimate.value - down, estimate.value + up
     return (low if lowest is None else max(low, lowest), high if highest is None else min(high, highest))
 
 
@@ -44,19 +50,29 @@ def _interval_at_bound(
 def p_value(estimate: Estimate, *, draws: int) -> float | None:
     """Two-sided p-value of a difference against no difference.
 
-    From the same t distribution as the interval, so that the two agree. Never below 1 / (draws + 1): resampling cannot
+    From the same distributions as the interval, so that the two agree. Never below 1 / (draws + 1): resampling cannot
     show less. When every cluster has the very same difference there is no spread to measure it by; then the sign-flip
     test is exact: of all 2^G ways to swap the systems in whole clusters, two are as extreme.
     """
-    from scipy.stats import t
-
     if estimate.standard_error is None or estimate.degrees_of_freedom is None:
         return None
     smallest = 1 / (draws + 1)
     if estimate.standard_error == 0:
         return 1.0 if estimate.value == 0 else max(2.0 ** (1 - estimate.n_clusters), smallest)
-    statistic = abs(estimate.value) / estimate.standard_error
-    return min(1.0, max(2 * float(t.sf(statistic, estimate.degrees_of_freedom)), smallest))
+    return min(1.0, max(smallest, *(2 * min(tails) for tails in _tails(estimate, 0.0))))
+
+
+def _tails(estimate: Estimate, true: float) -> list[tuple[float, float]]:
+    """How likely a value is as low, and as high, as this one if `true` is true: by t, and by studentised draws."""
+    from scipy.stats import t
+
+    assert estimate.standard_error and estimate.degrees_of_freedom is not None
+    distance = estimate.value - true
+    in_errors, freedom = distance / estimate.standard_error, estimate.degrees_of_freedom
+    tails = [(float(t.cdf(in_errors, freedom)), float(t.sf(in_errors, freedom)))]
+    if estimate.studentised is not None:
+        tails.append(estimate.studentised.tails(distance))
+    return tails
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -97,17 +113,16 @@ def detectable_in_errors(degrees_of_freedom: float, confidence: float, power: fl
 def equivalence_p_value(estimate: Estimate, margin: float, *, draws: int) -> float | None:
     """p-value of "the difference is as large as the margin": small means that it is smaller, either way.
 
-    Two one-sided t tests, against +margin and against -margin (Schuirmann 1987), of which the larger p counts. It is
+    Two one-sided tests, against +margin and against -margin (Schuirmann 1987), of which the larger p counts. It is
     doubled, so that it is below 1 - confidence exactly where the printed two-sided interval lies within the margin:
     sterner than the usual pair of tests at the full level, and never at odds with the interval beside it. `None`
     without a spread to measure by.
     """
-    from scipy.stats import t
-
     if not estimate.standard_error or estimate.degrees_of_freedom is None:
         return None
-    distance = (margin - abs(estimate.value)) / estimate.standard_error
-    return min(1.0, max(2 * float(t.sf(distance, estimate.degrees_of_freedom)), 1 / (draws + 1)))
+    below = max(lower for lower, _ in _tails(estimate, margin))
+    above = max(upper for _, upper in _tails(estimate, -margin))
+    return min(1.0, max(2 * below, 2 * above, 1 / (draws + 1)))
 
 
 def decide(
