@@ -25,7 +25,7 @@ def passages(**documents: int) -> list[Chunk]:
 
 
 def test_order_by_hand() -> None:
-    """Shares through a document: a at 0, 1/8, 2/8, …; b at 0, 1/4, …; c at 0, 1/2; d at 0. Within a by bits: 0 4 2 6 …"""
+    """Shares through a document: a at 0, 1/8, 2/8, …; b at 0, 1/4, …; c at 0, 1/2; d at 0. By bits: 0 4 2 6 …"""
     order = [chunk.id for chunk in in_even_order(passages(a=8, b=4, c=2, d=1))]
     assert " ".join(order) == "a0 b0 c0 d0 a4 a2 b2 a6 a1 b1 c1 a5 a3 b3 a7"
 
@@ -50,7 +50,9 @@ def test_half_a_budget_covers_every_document(tmp_path: Path) -> None:
         text = ""
         for _ in range(count):
             number += 1
-            text += f"# Part {number}\n\nTank {number} holds {number + 3} litres. It stands in an old cellar.\n\n"
+            text += (
+                f"# Part {number}\n\nTank {number} holds {number + 3} litres. It stands in an old cellar.\n\n"
+            )
         (tmp_path / f"tanks/{name}.md").write_text(text, encoding="utf-8")
     with StubServer() as server:
         plan = {
@@ -70,7 +72,7 @@ def test_half_a_budget_covers_every_document(tmp_path: Path) -> None:
         assert len(server.requests) == 8
     examples = read_rows(tmp_path / "runs/t/synthesize/examples.jsonl", Example)
     assert Counter(one.source_id for one in examples) == {"a.md": 4, "b.md": 2, "c.md": 1, "d.md": 1}
-    unasked = [one for one in read_rows(tmp_path / "runs/t/synthesize/refused.jsonl", Refused)]
+    unasked = list(read_rows(tmp_path / "runs/t/synthesize/refused.jsonl", Refused))
     assert Counter((one.source_id, one.check) for one in unasked) == {
         ("a.md", "budget"): 4,
         ("b.md", "budget"): 2,

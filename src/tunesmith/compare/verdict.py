@@ -66,7 +66,8 @@ def _tails(estimate: Estimate, true: float) -> list[tuple[float, float]]:
     """How likely a value is as low, and as high, as this one if `true` is true: by t, and by studentised draws."""
     from scipy.stats import t
 
-    assert estimate.standard_error and estimate.degrees_of_freedom is not None
+    assert estimate.standard_error
+    assert estimate.degrees_of_freedom is not None
     distance = estimate.value - true
     in_errors, freedom = distance / estimate.standard_error, estimate.degrees_of_freedom
     tails = [(float(t.cdf(in_errors, freedom)), float(t.sf(in_errors, freedom)))]
