@@ -22,7 +22,7 @@ from tunesmith.models.load import BUILTIN, BUILTIN_ENCODER, model_folder, weight
 from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
 from tunesmith.sizes import READ_AT_MOST_MB, Sizes, measure
-from tunesmith.steps.base import Context
+from tunesmith.steps.base import Context, duration
 from tunesmith.steps.data import check_teacher
 from tunesmith.steps.results import judge_material
 from tunesmith.store import Run
@@ -249,6 +249,10 @@ def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
         remarks = [f"{said}; what that costs is not known without synthesize.teacher.prices."]
     else:
         remarks = [f"{said}: about {teacher.cost:.2f}, at most {teacher.most_cost:.2f}."]
+    if teacher.least_seconds and left:
+        limits = {"requests": endpoint.requests_per_minute, "tokens": endpoint.tokens_per_minute}
+        said = " and ".join(f"{limit:,} {what}" for what, limit in limits.items() if limit is not None)
+        remarks.append(f"At most {said} a minute: that takes {duration(teacher.least_seconds)} or more.")
     if teacher.seconds is None and left:
         remarks.append(
             "How fast the teacher is shows with its first replies: no time is given for synthesize."

@@ -22,6 +22,7 @@ from tunesmith.synthesize.formats import FIRST_TOKEN, Formats, wanted_format
 from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
+from tunesmith.synthesize.pace import Pace
 from tunesmith.synthesize.request import Request, longer
 from tunesmith.synthesize.troubles import broken_down, stop_for, unreachable
 from tunesmith.synthesize.wire import (
@@ -86,11 +87,15 @@ class Client:
     on_fatal: list[Callable[[], None]] = field(init=False, default_factory=list)
     gate: Gate = field(init=False)
     ledger: Ledger = field(init=False)
+    pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.concurrency)
         before = self.journal.usage()
         self.ledger = Ledger(self.options.budget, self.options.prices, before)
+        self.pace = Pace(self.options.requests_per_minute, self.options.tokens_per_minute)
+        self._next_turn: asyncio.TimerHandle | None = None
+        """When the pace lets another request out."""
         self._formats = Formats(self.options.structured)
         self._suffixes: dict[tuple[str, int], tuple[Any, bytes]] = {}
         """With the schema itself, so that no other can come to have its `id`."""
@@ -138,7 +143,7 @@ class Client:
         self._wake()
 
     def _wake(self) -> None:
-        n_wanted = min(self.gate.limit - self.gate.in_flight, len(self._queue))
+        n_wanted = min(self.gate.limit - self.gate.in_flight, len(self._queue), self.pace.most_at_once)
         while n_wanted > 0:
             if self._idle:
                 turn = self._idle.popleft()
@@ -149,6 +154,11 @@ class Client:
             else:
                 break
             n_wanted -= 1
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+        self._next_turn = asyncio.get_running_loop().call_later(seconds, self._wake)
 
     async def _work(self) -> None:
         while True:
@@ -167,9 +177,15 @@ class Client:
             return None
         if not self._queue or not self.gate.is_open or self._must_save():
             return None
+        if (wait := self.pace.wait_s()) > 0:
+            self._wake_in(wait)
+            return None
         standing = self.ledger.reserve(self._queue[0].request)
         if standing == "sent":
             self.gate.enter()
+            self.pace.take(self._queue[0].request)
+            if (wait := self.pace.wait_s()) > 0:
+                self._wake_in(wait)
             return self._queue.popleft()
         if standing == "spent":
             spent = f"not asked: the budget is spent ({self.ledger.in_words()})"
@@ -247,6 +263,7 @@ class Client:
         if is_rejected:
             reply = self._rejected(job, asked, status, data)
         cost = self.ledger.settle(job.request, reply)
+        self.pace.settle(job.request, reply)
         self.journal.count_attempt(job.request.key, str(status or "network"), seconds, reply, cost)
         self._note_time()
         if reply is not None:

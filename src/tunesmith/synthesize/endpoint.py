@@ -217,7 +217,14 @@ def estimate_endpoint(
         (teacher.item(ask, endpoint.url, model).request, pieces)
         for ask, pieces in expected_asks(sources, options)
     )
-    return estimate_items(asked, journal, endpoint.prices, endpoint.concurrency)
+    return estimate_items(
+        asked,
+        journal,
+        endpoint.prices,
+        endpoint.concurrency,
+        requests_per_minute=endpoint.requests_per_minute,
+        tokens_per_minute=endpoint.tokens_per_minute,
+    )
 
 
 def _nobody() -> AbstractContextManager[Answerer]:

@@ -36,17 +36,26 @@ class Estimate:
     n_sent: int
     """Requests that earlier runs sent."""
     seconds: float | None
-    """At the pace of the replies so far; `None` before there are any."""
+    """At the pace of the replies so far, and no less than `least_seconds`; `None` where neither is known."""
+    least_seconds: float | None = None
+    """What the limits of requests and tokens a minute make of it; `None` without limits."""
 
 
 def estimate_items(
-    items: Iterable[tuple[Request, int]], journal: Path, prices: Prices | None, concurrency: int
+    items: Iterable[tuple[Request, int]],
+    journal: Path,
+    prices: Prices | None,
+    concurrency: int,
+    *,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
 ) -> Estimate:
     """Counts requests, each given with the number of pieces that it asks for.
 
     Args:
         journal: file of the replies; none is made where there is none.
         concurrency: requests in flight.
+        requests_per_minute, tokens_per_minute: limits of the server's terms.
     """
     n_items = n_kept = prompt_tokens = most_reply = pieces = 0
     kept = Journal(journal) if journal.exists() else None
@@ -68,6 +77,9 @@ def estimate_items(
     reply_tokens = pieces
     if usage is not None and usage.replies and usage.completion_tokens:
         reply_tokens = min(most_reply, round(left * usage.completion_tokens / usage.replies))
+    limits = ((left, requests_per_minute), (prompt_tokens + reply_tokens, tokens_per_minute))
+    least = [60 * count / most for count, most in limits if most is not None]
+    paced = [] if pace is None else [left * pace / min(concurrency, max(left, 1))]
     spent = None
     if prices is not None:
         spent = 0.0 if usage is None else usage.money + prices.of(*usage.unpriced)
@@ -81,5 +93,6 @@ def estimate_items(
         most_cost=None if prices is None else prices.of(prompt_tokens, most_reply),
         spent=spent,
         n_sent=0 if usage is None else usage.requests,
-        seconds=None if pace is None else left * pace / min(concurrency, max(left, 1)),
+        seconds=max(paced + least, default=None),
+        least_seconds=max(least, default=None),
     )

@@ -50,6 +50,14 @@ class TeacherOptions(Options):
     concurrency: int = Field(
         8, ge=1, le=512, description="most requests in flight; fewer while the server says 429"
     )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="most requests in a minute, at even distances, repeated ones counted; null: no limit",
+    )
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="most tokens of prompts and replies in a minute; null: no limit"
+    )
     timeout_s: float = Field(120.0, gt=0, description="seconds to wait for one reply")
     tries: int = Field(
         6, ge=1, description="times one request is sent before its item is refused (429, 5xx, network)"
