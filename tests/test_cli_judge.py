@@ -10,6 +10,7 @@ import pytest
 from tests.score.judge_fakes import says
 from tests.synthesize.stub_server import Answer, Body, StubServer
 from tunesmith.cli import main
+from tunesmith.synthesize import client
 
 ITEMS = 4
 REFERENCE = "the red valve stops the flow"
@@ -163,6 +164,18 @@ def test_a_judge_that_makes_no_sense_is_given_up(tmp_path: Path, capsys: pytest.
         assert main(["judge", *many, "--judge", server.url, *journal]) == 2
         assert len(server.requests) < 60, "not many more than the replies that were read"
     assert "as you like" in capsys.readouterr().err
+
+
+def test_a_judge_that_always_fails(
+    base: str, tuned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+    with StubServer(lambda body, before: Answer("overloaded", status=500)) as server:
+        journal = ["--journal", str(tmp_path / "journal.sqlite")]
+        assert main(["judge", base, tuned, "--judge", server.url, *journal]) == 2
+    assert f"{server.url}: the server fails at every request (HTTP 500: overloaded)" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_a_server_that_is_not_there(

@@ -10,7 +10,7 @@ from tests.score.judge_fakes import pairs_of, says
 from tests.synthesize.stub_server import Answer, Body, StubServer
 from tunesmith.compare.judged import judge_summary
 from tunesmith.compare.labels import parse_label
-from tunesmith.errors import MissingError
+from tunesmith.errors import InputError
 from tunesmith.judging.server import open_asker
 from tunesmith.records import Judgement
 from tunesmith.score.judge import JudgeEndpoint, JudgeOptions, judge_pairs
@@ -82,6 +82,6 @@ def test_failures_are_counted_and_cut_replies_do_not_count(tmp_path: Path) -> No
 def test_a_server_that_always_fails_stops_the_judging(tmp_path: Path) -> None:
     with (
         StubServer(lambda body, before: Answer(status=500)) as server,
-        pytest.raises(MissingError, match="HTTP 500"),
+        pytest.raises(InputError, match="HTTP 500"),
     ):
         judged(server, tmp_path / "journal.sqlite", n=2)

@@ -24,7 +24,7 @@ from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.pace import Pace
 from tunesmith.synthesize.request import Request, longer
-from tunesmith.synthesize.troubles import broken_down, stop_for, unreachable
+from tunesmith.synthesize.troubles import always_fails, broken_down, stop_for, unreachable
 from tunesmith.synthesize.wire import (
     decoded,
     is_filtered,
@@ -308,7 +308,8 @@ class Client:
             self._n_failed_in_a_row += job.tries >= self.options.tries
             # Given up first: whoever reads the last of the replies asks for no further one.
             if not self._has_answered:
-                self._give_up(unreachable(self.options, self.option, trouble))
+                tell = always_fails if trouble.startswith("HTTP ") else unreachable
+                self._give_up(tell(self.options, self.option, trouble))
             elif self._n_failed_in_a_row >= self.options.give_up_after:
                 self._give_up(broken_down(self.options, self._n_failed_in_a_row, trouble))
             self._finish(job, Unanswered(trouble, job.tries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.errors import MissingError, TunesmithError
+from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.wire import shown
 
@@ -23,6 +23,15 @@ def unreachable(options: TeacherOptions, option: str, reason: str) -> MissingErr
         f"the server does not answer ({reason})",
         where=options.url,
         do=f"start it, or mend {option}.url",
+    )
+
+
+def always_fails(options: TeacherOptions, option: str, trouble: str) -> InputError:
+    """The server is there, and no request ever had a reply from it."""
+    return InputError(
+        f"the server fails at every request ({trouble})",
+        where=options.url,
+        do=f"see to the server, or name another in {option}.url",
     )
 
 
