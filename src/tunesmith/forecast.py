@@ -22,11 +22,13 @@ from tunesmith.models.load import BUILTIN, BUILTIN_ENCODER, model_folder, weight
 from tunesmith.pipeline import StagePlan, survey
 from tunesmith.plan import Plan
 from tunesmith.sizes import READ_AT_MOST_MB, Sizes, measure
+from tunesmith.spending import Budget
 from tunesmith.steps.base import Context, duration
 from tunesmith.steps.data import check_teacher
 from tunesmith.steps.results import judge_material
 from tunesmith.store import Run
 from tunesmith.synthesize.estimate import Estimate
+from tunesmith.synthesize.options import LocalTeacher, TeacherOptions
 
 TRAIN_FLOPS, PROMPT_FLOPS, DECODE_FACTOR = 4, 2, 16
 
@@ -235,9 +237,12 @@ def _judge_remarks(plan: Plan, sizes: Sizes, lines: tuple[StageOutlook, ...]) ->
 
 def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
     """What the teacher's requests come to, and whether the budget holds them."""
-    if teacher is None or plan.synthesize is None or plan.synthesize.endpoint is None:
+    if teacher is None or plan.synthesize is None:
         return []
-    endpoint, left = plan.synthesize.endpoint, teacher.items - teacher.kept
+    asked = plan.synthesize.endpoint or plan.synthesize.local
+    if asked is None:
+        return []
+    left = teacher.items - teacher.kept
     said = f"The teacher is asked {left:,} times" + (
         f"; {teacher.kept:,} more replies are in the journal and cost nothing." if teacher.kept else "."
     )
@@ -245,29 +250,43 @@ def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
         f" About {teacher.prompt_tokens:,} tokens of prompts and {teacher.reply_tokens:,} of replies (at most"
         f" {teacher.most_reply_tokens:,})"
     )
-    if teacher.cost is None or teacher.most_cost is None:
+    if isinstance(asked, LocalTeacher):
+        remarks = [f"{said}, in this process."]
+    elif teacher.cost is None or teacher.most_cost is None:
         remarks = [f"{said}; what that costs is not known without synthesize.teacher.prices."]
     else:
         remarks = [f"{said}: about {teacher.cost:.2f}, at most {teacher.most_cost:.2f}."]
-    if teacher.least_seconds and left:
-        limits = {"requests": endpoint.requests_per_minute, "tokens": endpoint.tokens_per_minute}
+    if left and isinstance(asked, TeacherOptions) and teacher.least_seconds is not None:
+        limits = {"requests": asked.requests_per_minute, "tokens": asked.tokens_per_minute}
         said = " and ".join(f"{limit:,} {what}" for what, limit in limits.items() if limit is not None)
         remarks.append(f"At most {said} a minute: that takes {duration(teacher.least_seconds)} or more.")
     if teacher.seconds is None and left:
         remarks.append(
             "How fast the teacher is shows with its first replies: no time is given for synthesize."
         )
-    budget = endpoint.budget
-    if budget is not None and budget.money is not None and teacher.cost is not None:
+    return remarks + (_budget_remarks(asked.budget, teacher) if asked.budget is not None else [])
+
+
+def _budget_remarks(budget: Budget, teacher: Estimate) -> list[str]:
+    """Which of its limits ends the asking before it is done."""
+    remarks = []
+    if budget.money is not None and teacher.cost is not None:
         rest = budget.money - (teacher.spent or 0.0)
         if teacher.cost > rest:
             remarks.append(
                 f"The budget has {max(rest, 0.0):.2f} of {budget.money:g} left, which is less than that: it ends the"
                 " asking early."
             )
-    if budget is not None and budget.requests is not None and left > budget.requests - teacher.n_sent:
+    if budget.requests is not None and teacher.items - teacher.kept > budget.requests - teacher.n_sent:
         remarks.append(
             f"The budget has {max(budget.requests - teacher.n_sent, 0):,} of {budget.requests:,} requests left: it"
             " ends the asking early."
         )
+    if budget.hours is not None and teacher.seconds is not None:
+        hours_left = max(0.0, budget.hours - teacher.hours_spent)
+        if teacher.seconds / 3600 > hours_left:
+            remarks.append(
+                f"The budget has {hours_left:.2g} of {budget.hours:g} hours left, and it takes about"
+                f" {duration(teacher.seconds)}: it ends the asking early."
+            )
     return remarks

@@ -17,7 +17,7 @@ from tunesmith.plan import Plan
 from tunesmith.read.stage import chunk_documents, plan_scenarios, read_documents
 from tunesmith.records import Chunk, Document, Example, Refused, as_row
 from tunesmith.store import Run, read_rows
-from tunesmith.synthesize.client import Unanswered
+from tunesmith.synthesize.budget import Unanswered
 from tunesmith.synthesize.endpoint import Item, ModelTeacher
 from tunesmith.synthesize.journal import Reply
 from tunesmith.synthesize.kinds import Source

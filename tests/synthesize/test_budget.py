@@ -112,7 +112,7 @@ def test_go_on_keeps_what_there_is_and_counts_what_was_not_asked(tmp_path: Path)
         unasked = [record for record in records if isinstance(record, Refused)]
         assert [record.chunk_id for record in unasked] == [f"c{i}" for i in range(12, 20)]
         assert {record.check for record in unasked} == {"budget"}
-        assert "12 of 12 requests" in unasked[0].reason
+        assert unasked[0].reason == "not asked: the budget of 12 requests is spent"
         assert len({record.id for record in unasked}) == 8
         # The same journal gives the same records.
         again = run(server, tmp_path / "j.sqlite", tanks(20), budget={"requests": 12, "then": "go_on"})

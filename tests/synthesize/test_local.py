@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ from pydantic import ValidationError
 
 from tests.synthesize.test_endpoint import tanks
 from tests.tiny import save_tiny_model
-from tunesmith.errors import InputError, MissingError
+from tunesmith import cli
+from tunesmith.errors import InputError, MissingError, TunesmithError
 from tunesmith.models.load import ComputeOptions
 from tunesmith.records import Example, Refused, as_row
 from tunesmith.synthesize.endpoint import Item, ModelTeacher
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import LocalTeacher
-from tunesmith.synthesize.stage import SynthesizeOptions, open_teacher, synthesize_examples
+from tunesmith.synthesize.stage import (
+    SynthesizeOptions,
+    estimate_requests,
+    open_teacher,
+    synthesize_examples,
+)
 from tunesmith.tasks.base import Rendered
 from tunesmith.tasks.writing import Writer, WrittenText
 
@@ -211,6 +218,7 @@ def test_missing_model_is_told(tmp_path: Path) -> None:
         ({"local": "builtin", "url": "http://127.0.0.1:1"}, "url"),
         ({"local": "builtin", "temperature": 0, "seed": 3}, "seed has no effect"),
         ({"local": "builtin", "prices": {"input": 1, "output": 1}}, "prices"),
+        ({"local": "builtin", "budget": {"money": 1}}, "budget.money has no effect"),
     ],
 )
 def test_options_without_effect_are_told(settings: dict[str, Any], says: str) -> None:
@@ -236,3 +244,111 @@ def test_weights_in_four_bits_write_other_texts_under_other_keys(tmp_path: Path)
         assert journal.usage().replies >= 6
     finally:
         journal.close()
+
+
+def test_requests_of_a_budget_hold_over_runs(model: Path, tmp_path: Path, n_batches: list[int]) -> None:
+    journal, settings = tmp_path / "j.sqlite", {"longer_once": False, "batch_size": 2}
+    go_on = {"requests": 3, "then": "go_on"}
+    records, replies = replies_of(model, journal, 5, budget=go_on, **settings)
+    assert n_batches == [2, 1]
+    unasked = {record.chunk_id: record for record in records if record.chunk_id in ("c3", "c4")}
+    for record in unasked.values():
+        assert isinstance(record, Refused)
+        assert (record.check, record.reason) == ("budget", "not asked: the budget of 3 requests is spent")
+    assert len(unasked) == 2
+    assert sum(isinstance(reply, Reply) for reply in replies) == 3
+    again, _ = replies_of(model, journal, 5, budget=go_on, **settings)
+    assert [as_row(record) for record in again] == [as_row(record) for record in records]
+    with pytest.raises(TunesmithError, match="the budget is spent: 3 of 3 requests"):
+        replies_of(model, journal, 5, budget={"requests": 3}, **settings)
+    assert n_batches == [2, 1]
+    replies_of(model, journal, 5, budget={"requests": 5}, **settings)
+    assert n_batches == [2, 1, 2]
+
+
+def test_a_longer_reply_that_the_budget_does_not_hold_is_asked_for_later(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    scripted(monkeypatch, limits, end=30)
+    (record,), _ = replies_of(model, tmp_path / "j.sqlite", 1, budget={"requests": 1, "then": "go_on"})
+    assert isinstance(record, Refused)
+    assert record.check == "budget"
+    (record,), _ = replies_of(model, tmp_path / "j.sqlite", 1, budget={"requests": 2})
+    assert isinstance(record, Example)
+    assert limits == [16, 32]
+
+
+def test_hours_of_a_budget_end_the_asking(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: list[int]
+) -> None:
+    """Each batch takes half an hour on this clock; 95 % of an hour are over after the second."""
+    now = [0.0]
+    write = Writer._write
+
+    def slow(self: Writer, *given: Any) -> list[WrittenText]:
+        now[0] += 1800
+        return write(self, *given)
+
+    monkeypatch.setattr(Writer, "_write", slow)
+    monkeypatch.setattr("tunesmith.synthesize.budget.time.monotonic", lambda: now[0])
+    journal = tmp_path / "j.sqlite"
+    settings = {"longer_once": False, "batch_size": 1}
+    records, _ = replies_of(model, journal, 4, budget={"hours": 1, "then": "go_on"}, **settings)
+    assert n_batches == [1, 1]
+    assert [getattr(record, "check", None) == "budget" for record in records] == [False, False, True, True]
+    # the next run knows how long this one took
+    with pytest.raises(TunesmithError, match=r"1\.00 of 1 hours"):
+        replies_of(model, journal, 4, budget={"hours": 1}, **settings)
+
+
+def test_check_counts_a_local_teacher_too(
+    model: Path, tmp_path: Path, n_batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "j.sqlite"
+    local = {"local": str(model), "device": "cpu", "dtype": "float32", "max_tokens": 16, "longer_once": False}
+    options = SynthesizeOptions(teacher=local, checks=())  # type: ignore[arg-type]
+    fresh = estimate_requests(tanks(5), options, journal)
+    assert fresh is not None
+    assert (fresh.items, fresh.kept, fresh.most_reply_tokens, fresh.cost) == (5, 0, 80, None)
+    assert fresh.seconds is None
+    assert not journal.exists()
+    replies_of(model, journal, 2, longer_once=False)
+    monkeypatch.setattr("tunesmith.models.load.load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    found = estimate_requests(tanks(5), options, journal)
+    assert found is not None
+    assert (found.items, found.kept, found.n_sent) == (5, 2, 2)
+    assert found.seconds is not None
+    # three of five are left, each as long as those so far
+    kept = Journal(journal)
+    try:
+        mean = kept.mean_seconds()
+    finally:
+        kept.close()
+    assert found.seconds == pytest.approx(3 * (mean or 0.0))
+    other = save_tiny_model(tmp_path / "other", context=4096, seed=1)
+    options = SynthesizeOptions(teacher=local | {"local": str(other)}, checks=())  # type: ignore[arg-type]
+    strange = estimate_requests(tanks(5), options, journal)
+    assert strange is not None
+    assert strange.kept == 0
+
+
+def test_check_shows_it_and_what_the_budget_holds(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.md").write_text(
+        "Tank 1 holds 4 litres. It stands in the cellar of a house.", encoding="utf-8"
+    )
+    plan = {
+        "read": {"documents": "a.md"},
+        "synthesize": {
+            "teacher": {"local": str(model), "budget": {"requests": 1}},
+            "kinds": ["question_answer", "summary"],
+        },
+    }
+    (tmp_path / "plan.yaml").write_text(json.dumps(plan), encoding="utf-8")
+    assert cli.main(["check", str(tmp_path / "plan.yaml")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The teacher is asked 2 times." in said
+    assert "in this process." in said
+    assert "The budget has 1 of 1 requests left: it ends the asking early." in said

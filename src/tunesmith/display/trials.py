@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tunesmith.display.console import plain_console
 from tunesmith.records import Example, Refused
-from tunesmith.synthesize.client import Unanswered
+from tunesmith.synthesize.budget import Unanswered
 from tunesmith.trial import Tried
 
 

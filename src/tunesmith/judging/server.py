@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunesmith.score.judge import JudgeEndpoint
 from tunesmith.score.judging.asking import Reply, Request, first_token_chances
-from tunesmith.synthesize.client import Unanswered
+from tunesmith.synthesize.budget import Unanswered
 from tunesmith.synthesize.engine import Connection, connected, read_key
 from tunesmith.synthesize.journal import Reply as Answered
 from tunesmith.synthesize.options import TeacherOptions

@@ -109,6 +109,19 @@ def check_before_the_run(name: str) -> None:
         model_folder(name)
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether the model is on this machine: built in, a folder, or in the hub's cache. Nothing is fetched."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if name in (BUILTIN, BUILTIN_ENCODER) or Path(name).expanduser().is_dir():
+        return True
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False
+
+
 def _looks_like_path(name: str) -> bool:
     """A hub id is `name` or `owner/name`; all else that is not there was meant as a path."""
     return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") != 1

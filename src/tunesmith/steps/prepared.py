@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import InputError, MissingError
-from tunesmith.models.load import BUILTIN, model_folder
+from tunesmith.models.load import is_at_hand, model_folder
 from tunesmith.plan import Plan
 from tunesmith.prepare.card import CardFacts, licenses_of, render_card
 from tunesmith.prepare.lengths import Lengths, measure_lengths
@@ -52,7 +52,7 @@ def data_outside(context: Context) -> dict[str, str]:
 def _tokenizer_outside(plan: Plan) -> dict[str, str]:
     """What the lengths depend on: another model with the same tokenizer and window changes nothing here."""
     found = {"longest row": str(plan.train.max_length), "task": plan.task}
-    if not _is_at_hand(plan.train.base):
+    if not is_at_hand(plan.train.base):
         return found | {"tokenizer": plan.train.base}
     folder = model_folder(plan.train.base)
     names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -64,19 +64,6 @@ def _tokenizer_outside(plan: Plan) -> dict[str, str]:
         else None
     )
     return found | hashes | {"window": str(window)}
-
-
-def _is_at_hand(base: str) -> bool:
-    """Whether the base model is on this machine: nothing is fetched for the sake of lengths."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if base == BUILTIN or Path(base).expanduser().is_dir():
-        return True
-    try:
-        return isinstance(try_to_load_from_cache(base, "config.json"), str)
-    except HFValidationError:
-        return False
 
 
 def prepare_step(context: Context) -> Counts:
@@ -149,7 +136,7 @@ def _mixed_rows(given: _Finished, train: Sequence[Row]) -> dict[str, int]:
 
 def _lengths(plan: Plan, rows: Mapping[str, Sequence[Row]]) -> tuple[dict[str, Lengths], int | None]:
     """Lengths of each split and the window; nothing and `None` where the base model is not at hand."""
-    if not _is_at_hand(plan.train.base):
+    if not is_at_hand(plan.train.base):
         return {}, None
     try:
         task: Any = open_task(plan.task, plan.train.base, plan.train, max_length=plan.train.max_length)

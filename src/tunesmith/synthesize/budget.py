@@ -15,6 +15,15 @@ SOFT_STOP = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request without a reply. Not kept in the journal: the next run asks again."""
+
+    reason: str
+    tries: int
+    """0: it was never sent, because the budget was spent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outlay:
     """What all runs of a journal came to so far."""
 
@@ -53,6 +62,13 @@ class Ledger:
     def outlay(self) -> Outlay:
         money = None if self.prices is None else self._money
         return Outlay(self._requests, money, (self._seconds_before + self.seconds) / 3600)
+
+    @property
+    def requests_left(self) -> int | None:
+        """`None` without a limit."""
+        if self.budget is None or self.budget.requests is None:
+            return None
+        return max(0, self.budget.requests - self._requests)
 
     def reserve(self, request: Request) -> Literal["sent", "wait", "spent"]:
         """`sent`: it is booked; `wait`: what is in flight has to be settled first; `spent`: nothing more may go out."""
@@ -100,6 +116,19 @@ class Ledger:
             return True
         running = 0.0 if self._began is None else now - self._began
         return budget.hours is not None and self._seconds_before + running >= SOFT_STOP * 3600 * budget.hours
+
+    def unasked(self) -> Unanswered:
+        """What a request gets that nothing is left for. It says nothing of what was spent, which differs from run to
+        run where the examples do not."""
+        budget = self.budget
+        assert budget is not None, "only a budget leaves requests unasked"
+        limits = {" in money": budget.money, " requests": budget.requests, " hours": budget.hours}
+        said = ", ".join(
+            (f"{limit:,}" if isinstance(limit, int) else f"{limit:g}") + unit
+            for unit, limit in limits.items()
+            if limit is not None
+        )
+        return Unanswered(f"not asked: the budget of {said} is spent", 0)
 
     def in_words(self) -> str:
         """Spent, and of how much."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError
-from tunesmith.synthesize.budget import Ledger
+from tunesmith.synthesize.budget import Ledger, Unanswered
 from tunesmith.synthesize.formats import FIRST_TOKEN, Formats, wanted_format
 from tunesmith.synthesize.gate import Gate
 from tunesmith.synthesize.journal import Journal, Reply
@@ -42,15 +42,6 @@ NOTE_TIME_S = 1.0
 """How often the journal hears how long a run has been asking."""
 _STOPS = {401, 402, 403, 404}
 _REJECTS = {400, 413, 422}
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A request without a reply. Not kept in the journal: the next run asks again."""
-
-    reason: str
-    tries: int
-    """0: it was never sent, because the budget was spent."""
 
 
 class Job:
@@ -188,9 +179,8 @@ class Client:
                 self._wake_in(wait)
             return self._queue.popleft()
         if standing == "spent":
-            spent = f"not asked: the budget is spent ({self.ledger.in_words()})"
             while self._queue:
-                self._finish(self._queue.popleft(), Unanswered(spent, 0))
+                self._finish(self._queue.popleft(), self.ledger.unasked())
         return None
 
     def _must_save(self) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
+from tunesmith.models.load import is_at_hand
 from tunesmith.records import Example, Refused
 from tunesmith.synthesize.asks import FORMS
-from tunesmith.synthesize.budget import Outlay
-from tunesmith.synthesize.client import Unanswered
+from tunesmith.synthesize.budget import Outlay, Unanswered
 from tunesmith.synthesize.engine import Sent, connected, read_key
 from tunesmith.synthesize.estimate import Estimate, estimate_items
 from tunesmith.synthesize.journal import Journal, Reply, Usage, models_in
@@ -183,14 +183,14 @@ def open_local_teacher(options: LocalTeacher, journal: Path, prompts: Mapping[st
 
     return ModelTeacher(
         options.model_name,
-        Manner(options.max_tokens, options.temperature, options.seed),
+        _manner_of(options),
         journal,
         lambda: open_local(options, journal),
         prompts,
     )
 
 
-def _manner_of(options: TeacherOptions) -> Manner:
+def _manner_of(options: TeacherOptions | LocalTeacher) -> Manner:
     return Manner(options.max_tokens, options.temperature, options.seed)
 
 
@@ -225,6 +225,32 @@ def estimate_endpoint(
         requests_per_minute=endpoint.requests_per_minute,
         tokens_per_minute=endpoint.tokens_per_minute,
     )
+
+
+def estimate_local(
+    local: LocalTeacher,
+    sources: Iterable[Source],
+    options: SynthesizeOptions,
+    journal: Path,
+    prompts: Mapping[str, Path],
+) -> Estimate:
+    """The same of a model in this process. It is not loaded, and not fetched from a hub.
+
+    Raises:
+        MissingError: the model or a prompt file is not there.
+        InputError: a prompt is no good.
+    """
+    from tunesmith.synthesize.local import address_of_local
+
+    teacher = ModelTeacher(local.model_name, _manner_of(local), journal, _nobody, open_prompts(prompts))
+    # Only the weights tell whether replies of an earlier run are this model's.
+    address = address_of_local(local) if journal.exists() and is_at_hand(local.local) else "local:"
+    asked = (
+        (teacher.item(ask, address, local.model_name).request, pieces)
+        for ask, pieces in expected_asks(sources, options)
+    )
+    # A batch's time is shared out among its requests.
+    return estimate_items(asked, journal, None, 1)
 
 
 def _nobody() -> AbstractContextManager[Answerer]:

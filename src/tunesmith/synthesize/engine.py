@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.errors import MissingError
-from tunesmith.synthesize.budget import Outlay
-from tunesmith.synthesize.client import Client, Job, Unanswered
+from tunesmith.synthesize.budget import Outlay, Unanswered
+from tunesmith.synthesize.client import Client, Job
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import TeacherOptions
 from tunesmith.synthesize.request import Request

@@ -35,6 +35,8 @@ class Estimate:
     """What earlier runs came to."""
     n_sent: int
     """Requests that earlier runs sent."""
+    hours_spent: float
+    """Time that earlier runs asked."""
     seconds: float | None
     """At the pace of the replies so far, and no less than `least_seconds`; `None` where neither is known."""
     least_seconds: float | None = None
@@ -93,6 +95,7 @@ def estimate_items(
         most_cost=None if prices is None else prices.of(prompt_tokens, most_reply),
         spent=spent,
         n_sent=0 if usage is None else usage.requests,
+        hours_spent=0.0 if usage is None else usage.seconds / 3600,
         seconds=max(paced + least, default=None),
         least_seconds=max(least, default=None),
     )

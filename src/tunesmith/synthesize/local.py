@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from tunesmith.records import Refused
-from tunesmith.synthesize.budget import Outlay
-from tunesmith.synthesize.client import Unanswered
+from tunesmith.synthesize.budget import Ledger, Outlay, Unanswered
 from tunesmith.synthesize.engine import Sent
 from tunesmith.synthesize.journal import Journal, Reply
 from tunesmith.synthesize.options import LocalTeacher
 from tunesmith.synthesize.request import Request, longer
+from tunesmith.synthesize.troubles import spent
 from tunesmith.tasks.base import Rendered
 from tunesmith.tasks.writing import Writer
 
@@ -31,26 +31,36 @@ class LocalAnswerer:
         self._options = options
         self._writer = writer
         self._journal = journal
-        self._n_before = journal.usage().requests
-        self._n_written = 0
-        self._seconds = journal.usage().seconds
+        self._ledger = Ledger(options.budget, None, journal.usage())
+        self._started_at = time.time()
         self.model = options.model_name
-        self.address = f"local:{writer.identity}"
+        self.address = _address(writer)
 
     @property
     def outlay(self) -> Outlay:
-        return Outlay(self._n_before + self._n_written, None, self._seconds / 3600)
+        return self._ledger.outlay
 
     def ordered(self, items: Iterable[Sent]) -> Generator[tuple[Sent, Reply | Unanswered]]:
-        """Each item with its reply, in order. Raises `InputError` where memory does not hold one request."""
+        """Each item with its reply, in order.
+
+        Raises:
+            InputError: memory does not hold one request.
+            TunesmithError: the budget is spent, and the run is to stop.
+        """
         waiting = iter(items)
         while window := list(islice(waiting, WINDOW * self._options.batch_size)):
             missing = {item.request.key: item.request for item in window if self._kept(item.request) is None}
-            self._answer(list(missing.values()))
+            # Before they are sorted by length, so that it is the last ones that are left out.
+            self._answer(list(missing.values())[: self._ledger.requests_left])
             for item in window:
-                reply = self._kept(item.request)
-                assert reply is not None, "every request was answered"
-                yield item, reply
+                yield item, self._kept(item.request) or self._unasked()
+
+    def _unasked(self) -> Unanswered:
+        """Raises `TunesmithError` unless the run goes on with what there is."""
+        budget = self._options.budget
+        if budget is not None and budget.then == "stop":
+            raise spent("synthesize.teacher", self._ledger.in_words())
+        return self._ledger.unasked()
 
     def _kept(self, request: Request) -> Reply | None:
         kept = self._journal.get(request.key)
@@ -61,42 +71,35 @@ class LocalAnswerer:
 
     def _answer(self, requests: list[Request]) -> None:
         """Writes the replies to the journal; what was cut is written again with twice the room."""
-        cut: list[Request] = []
-        prompts: list[tuple[Rendered, Request]] = []
-        for request in requests:
-            known = self._journal.get(request.key)
-            if known is not None:  # it was cut in an earlier run, which did not come to the longer one
-                cut.append(request)
-                continue
-            prompt = self._writer.prompt(request.key, _message(request), room=request.max_tokens)
-            if isinstance(prompt, Refused):
-                self._keep(request, Reply("rejected", prompt.reason), 0.0)
-            else:
-                prompts.append((prompt, request))
-        cut += self._write(prompts)
-        if not self._options.longer_once:
-            return
-        again = []
-        for request in cut:
-            more = longer(self.address, request)
-            prompt = self._writer.prompt(more.key, _message(more), room=more.max_tokens)
-            if isinstance(prompt, Refused):
-                self._keep(more, Reply("rejected", prompt.reason), 0.0)
-            else:
-                again.append((prompt, more))
-        self._write(again)
+        # What is known already was cut in an earlier run, which did not come to the longer one.
+        cut = [request for request in requests if self._journal.get(request.key) is not None]
+        known = {request.key for request in cut}
+        cut += self._write([request for request in requests if request.key not in known])
+        if self._options.longer_once:
+            self._write([longer(self.address, request) for request in cut])
 
-    def _write(self, prompts: list[tuple[Rendered, Request]]) -> list[Request]:
-        """Answers in batches of like lengths, the longest first, so that memory runs out at once or never.
+    def _write(self, requests: list[Request]) -> list[Request]:
+        """Answers in batches of like lengths, the longest first, so that memory runs out at once or never. A spent
+        budget ends it before a batch.
 
         Returns:
             The requests whose replies were cut.
         """
-        prompts = sorted(prompts, key=lambda one: (-one[1].max_tokens, -len(one[0].input_ids), one[1].key))
+        prompts: list[tuple[Rendered, Request]] = []
+        for request in requests:
+            prompt = self._writer.prompt(request.key, _message(request), room=request.max_tokens)
+            if not isinstance(prompt, Refused):
+                prompts.append((prompt, request))
+            elif self._ledger.reserve(request) == "sent":
+                self._keep(request, Reply("rejected", prompt.reason), 0.0)
+        prompts.sort(key=lambda one: (-one[1].max_tokens, -len(one[0].input_ids), one[1].key))
         cut = []
         while prompts:
             size = self._writer.batch_size
-            batch, prompts = prompts[:size], prompts[size:]
+            batch = [one for one in prompts[:size] if self._ledger.reserve(one[1]) == "sent"]
+            prompts = prompts[size:] if len(batch) == len(prompts[:size]) else []
+            if not batch:
+                break
             started = time.monotonic()
             texts = self._writer.write(
                 [prompt for prompt, _ in batch],
@@ -111,13 +114,22 @@ class LocalAnswerer:
                 self._keep(request, reply, seconds)
                 if not text.ended:
                     cut.append(request)
+            self._journal.count_seconds(self._started_at, self._ledger.seconds)
         return cut
 
     def _keep(self, request: Request, reply: Reply, seconds: float) -> None:
-        self._n_written += 1
-        self._seconds += seconds
+        self._ledger.settle(request, reply)
         self._journal.count_attempt(request.key, "200", seconds, reply)
         self._journal.put(request, self.model, self.address, reply)
+
+
+def address_of_local(options: LocalTeacher) -> str:
+    """What names the model in the keys of requests; neither loaded nor asked. Raises as `open_local` does."""
+    return _address(Writer(options.local, options, options.batch_size))
+
+
+def _address(writer: Writer) -> str:
+    return f"local:{writer.identity}"
 
 
 def _message(request: Request) -> str:

@@ -106,6 +106,9 @@ class LocalTeacher(ComputeOptions):
     batch_size: int = Field(
         8, ge=1, description="requests answered at once; halved when memory does not hold so many"
     )
+    budget: Budget | None = Field(
+        None, description="most that all runs of this folder may take: {requests: …, hours: …, then: stop}"
+    )
 
     @property
     def model_name(self) -> str:
@@ -116,6 +119,12 @@ class LocalTeacher(ComputeOptions):
     def _seed_has_an_effect(self) -> LocalTeacher:
         if self.temperature == 0 and self.seed != 0:
             raise ValueError("seed has no effect at temperature: 0")
+        return self
+
+    @model_validator(mode="after")
+    def _costs_no_money(self) -> LocalTeacher:
+        if self.budget is not None and self.budget.money is not None:
+            raise ValueError("budget.money has no effect on a model in this process: limit requests or hours")
         return self
 
 

@@ -17,6 +17,7 @@ from tunesmith.synthesize.checks import MODEL_CHECKS, SEMANTIC, About, Limits, o
 from tunesmith.synthesize.endpoint import (
     ModelTeacher,
     estimate_endpoint,
+    estimate_local,
     open_endpoint_teacher,
     open_local_teacher,
 )
@@ -110,9 +111,12 @@ def estimate_requests(
     Raises:
         MissingError, InputError: the prompt file is not there, or is no good.
     """
+    prompts = _prompt_files(options, root)
+    if options.local is not None:
+        return estimate_local(options.local, sources, options, journal, prompts)
     if options.endpoint is None:
         return None
-    return estimate_endpoint(options.endpoint, sources, options, journal, _prompt_files(options, root))
+    return estimate_endpoint(options.endpoint, sources, options, journal, prompts)
 
 
 def synthesize_examples(

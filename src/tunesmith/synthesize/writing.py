@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from tunesmith.records import Chunk, Example, Refused, Scenario
 from tunesmith.synthesize.asks import FORMS
+from tunesmith.synthesize.budget import Unanswered
 from tunesmith.synthesize.checks import MODEL_CHECKS
-from tunesmith.synthesize.client import Unanswered
 from tunesmith.synthesize.estimate import TOKENS_A_PIECE
 from tunesmith.synthesize.journal import Reply
 from tunesmith.synthesize.kinds import Ask, Source, Unfit, build_example, cut_chunk, refuse_reply
