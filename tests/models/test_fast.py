@@ -137,3 +137,65 @@ def test_losses_at_answers_are_those_of_all_logits(tiny_base: Path, scaled: bool
     expected = cross_entropy(model(input_ids=ids).logits[:, :-1][learnt], targets, reduction="none")
     found = fast.answer_losses(model, learnt, targets, input_ids=ids)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_dropout_layers_draw_faster_and_only_while_training(tiny_base: Path) -> None:
+    import torch
+
+    model = adapted(tiny_base, lora_dropout=0.5)
+    assert fast.speed_up_dropout(model.get_base_model()) == 14
+    assert fast.speed_up_dropout(model.get_base_model()) == 0
+    layer = next(part for part in model.modules() if type(part) is torch.nn.Dropout)
+    x = torch.ones(1000)
+    assert layer.eval()(x) is x
+    assert set(layer.train()(x).tolist()) == {0.0, 2.0}
+    ids = torch.randint(6, 300, (1, 8), generator=torch.Generator().manual_seed(1))
+    losses = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        losses.append(model.train()(input_ids=ids, labels=ids).loss.item())
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_attention_of_an_encoder_is_written_out_with_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BERT drops attention weights; without dropout, losses and gradients are those of torch's kernel."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    model: Any = BertForSequenceClassification(config).train()
+    model.set_attn_implementation("sdpa")
+    ids = torch.randint(1, 50, (2, 9), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+
+    def run(seed: int) -> tuple[float, Any]:
+        torch.manual_seed(seed)
+        model.zero_grad()
+        loss = model(input_ids=ids, attention_mask=mask, labels=torch.tensor([0, 1])).loss
+        loss.backward()
+        return loss.item(), model.bert.embeddings.word_embeddings.weight.grad.clone()
+
+    drops = [part for part in model.modules() if isinstance(part, torch.nn.Dropout)]
+    for part in drops:
+        part.p = 0.0
+    expected, gradient = run(0)
+    assert fast.speed_up_attention(model)
+    used: list[float] = []
+    written_out = kernels.attention
+
+    def watched(*tensors: Any, **options: Any) -> Any:
+        used.append(options["dropout"])
+        return written_out(*tensors, **options)
+
+    monkeypatch.setattr(kernels, "attention", watched)
+    found, ours = run(0)
+    assert found == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(ours, gradient, atol=1e-6, rtol=1e-4)
+    for part in drops:
+        part.p = 0.1
+    assert run(1)[0] != run(2)[0]
+    assert used == [0.0, 0.0, 0.1, 0.1, 0.1, 0.1]

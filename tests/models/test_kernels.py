@@ -67,6 +67,59 @@ def test_row_attention_is_attention_of_each_row(
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_torch_s_own(masked: bool) -> None:
+    query, key, value = numbers(2, 3, 5, 4), numbers(2, 3, 7, 4, seed=1), numbers(2, 3, 7, 4, seed=2)
+    seen = torch.ones(2, 1, 5, 7, dtype=torch.bool)
+    seen[1, :, :, 4:] = False
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=seen if masked else None, scale=0.3)
+    found = kernels.attention(query, key, value, seen if masked else None, scaling=0.3)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        gradients(found, query, key, value), gradients(expected, query, key, value), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_attention_with_dropout_follows_the_formula_with_the_mask_it_drew() -> None:
+    """The mask is read off the answer to the unit matrix; the formula with it is torch's autograd's business."""
+    query, key, value = numbers(2, 3, 6, 4), numbers(2, 3, 6, 4, seed=1), numbers(2, 3, 6, 6, seed=2)
+    unit = torch.eye(6, dtype=torch.float64).expand(2, 3, 6, 6)
+    torch.manual_seed(3)
+    kept = kernels.attention(query, key, unit, None, scaling=0.5, dropout=0.25) > 0
+    assert 0 < kept.sum() < kept.numel()
+    expected = (torch.softmax(0.5 * query @ key.transpose(2, 3), -1) * kept / 0.75) @ value
+    torch.manual_seed(3)
+    found = kernels.attention(query, key, value, None, scaling=0.5, dropout=0.25)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        gradients(found, query, key, value), gradients(expected, query, key, value), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_that_share_and_scales_the_rest(dtype: torch.dtype, p: float) -> None:
+    """Of 200,003 ones (no multiple of the four drawn at once) p are 0, within five standard deviations."""
+    n = 200_003
+    ones = torch.ones(n, dtype=dtype, requires_grad=True)
+    torch.manual_seed(0)
+    out = kernels.drop(ones, p)
+    assert out.dtype == dtype
+    rest = torch.tensor(1 / (1 - p), dtype=dtype)
+    assert set(out.tolist()) == {0.0, rest.item()}
+    assert abs((out == 0).sum().item() - n * p) < 5 * (n * p * (1 - p)) ** 0.5
+    assert torch.equal(torch.autograd.grad(out.sum(), ones)[0], out.detach())
+    dropped = (out == 0).double()
+    neighbours = (
+        (dropped[1:] * dropped[:-1]).mean().item()
+    )  # drawn from one 64-bit number, and yet independent
+    assert abs(neighbours - p * p) < 5 * (p * p / n) ** 0.5
+    torch.manual_seed(0)
+    assert torch.equal(kernels.drop(ones, p), out)
+
+
 @pytest.mark.parametrize("trained_head", [False, True])
 @pytest.mark.parametrize("at_once", [11 * 4, 1 << 24])
 def test_losses_in_chunks_are_the_losses(trained_head: bool, at_once: int) -> None:

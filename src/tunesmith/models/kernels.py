@@ -84,6 +84,99 @@ def adapted_linear(
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
+class _Dropped(Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, p: float) -> torch.Tensor:
+        keep = _kept(x, p)
+        ctx.save_for_backward(keep)
+        ctx.scale = 1 / (1 - p)
+        return (x * keep).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (keep,) = ctx.saved_tensors
+        return (gradients[0] * keep).mul_(ctx.scale), None
+
+
+def _kept(like: torch.Tensor, p: float) -> torch.Tensor:
+    """0 with chance p (to 1/65536), else 1, shaped and typed as `like`.
+
+    Four numbers come of each 64 bits that torch's generator draws; `bernoulli_` draws as many for each number.
+    """
+    n = like.numel()
+    drawn = torch.empty(-(-n // 4), dtype=torch.int64, device=like.device).random_(-(1 << 63), None)
+    keep = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+    return torch.ge(drawn.view(torch.int16)[:n].view(like.shape), round(p * 65536) - 32768, out=keep)
+
+
+def drop(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Dropout: each number is set to 0 with chance p < 1, and what is left is multiplied by 1 / (1 - p)."""
+    out: torch.Tensor = _apply(_Dropped, x, p)
+    return out
+
+
+class _Attention(Function):
+    """softmax(scaling Q K^T + bias), dropped out, times V."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None,
+        scaling: float,
+        dropout: float,
+    ) -> torch.Tensor:
+        query = query * scaling
+        scores = torch.matmul(query, key.transpose(-2, -1))
+        if bias is not None:
+            scores.add_(bias)
+        weight = torch.softmax(scores, dim=-1)
+        kept = [_kept(weight, dropout)] if dropout else []
+        used = weight * kept[0] if kept else weight
+        ctx.save_for_backward(query, key, value, weight, *kept)
+        ctx.scaling, ctx.scale = scaling, 1 / (1 - dropout)
+        return torch.matmul(used, value).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, weight, *kept = ctx.saved_tensors
+        d_out = gradients[0] * ctx.scale
+        used = weight * kept[0] if kept else weight
+        d_value = torch.matmul(used.transpose(-2, -1), d_out)
+        d_weight = torch.matmul(d_out, value.transpose(-2, -1))
+        if kept:
+            d_weight.mul_(kept[0])
+        d_scores = torch._softmax_backward_data(d_weight, weight, -1, weight.dtype)
+        d_query = torch.matmul(d_scores, key).mul_(ctx.scaling)
+        d_key = torch.matmul(d_scores.transpose(-2, -1), query)
+        return d_query, d_key, d_value, None, None, None
+
+
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    seen: torch.Tensor | None,
+    *,
+    scaling: float,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """Attention of query (B, H, T, D) to key and value (B, H, S, D), as (B, H, T, D).
+
+    Args:
+        seen: true where a query may look at a key, of a shape that broadcasts to (B, H, T, S); `None` for everywhere.
+        dropout: share of the attention weights that is set to 0.
+    """
+    bias = None
+    if seen is not None:
+        low = torch.finfo(query.dtype).min / 2  # leaves room for a score to be added
+        bias = torch.zeros(seen.shape, dtype=query.dtype, device=query.device).masked_fill_(~seen, low)
+    out: torch.Tensor = _apply(_Attention, query, key, value, bias, scaling, dropout)
+    return out
+
+
 class _RowAttention(Function):
     """Causal attention inside each row, for rows laid end to end."""
 

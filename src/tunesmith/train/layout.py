@@ -101,6 +101,7 @@ def arrange(base: Any, task: Task, options: TrainOptions) -> Layout:
 
     fast.choose_attention(base, options.attn_implementation)
     fast.use_liger(base, options.use_liger_kernel)
+    fast.speed_up_dropout(base)
     # On a GPU without flash-attention, row by row is many small kernels: rows of like length side by side are better.
     pays = base.device.type == "cpu" or base.config._attn_implementation == "flash_attention_2"
     if options.packing or (options.packing is None and pays and task.name == "causal"):

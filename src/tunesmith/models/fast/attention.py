@@ -56,7 +56,7 @@ def _attend(
     written_out = (
         torch.is_grad_enabled()
         and 1 < length == seen <= _LONGEST_WRITTEN_OUT
-        and dropout == 0.0
+        and dropout < 1.0
         and (attention_mask is None or attention_mask.dtype == torch.bool)
         and not any(keywords.get(name) is not None for name in _NOT_WRITTEN_OUT)
     )
@@ -73,16 +73,20 @@ def _attend(
             **keywords,
         )
         return out
+    from tunesmith.models import kernels
+
     if attention_mask is None and causal:
         attention_mask = torch.ones(length, seen, dtype=torch.bool).tril()
     groups = query.shape[1] // key.shape[1]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    scores = torch.matmul(
-        query * (query.shape[-1] ** -0.5 if scaling is None else scaling), key.transpose(2, 3)
+    answer = kernels.attention(
+        query,
+        repeat_kv(key, groups),
+        repeat_kv(value, groups),
+        attention_mask,
+        scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        dropout=dropout,
     )
-    if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(query.dtype).min)
-    return torch.matmul(scores.softmax(dim=-1), value).transpose(1, 2).contiguous(), None
+    return answer.transpose(1, 2).contiguous(), None
 
 
 def use_row_attention(model: Any) -> bool:
