@@ -115,7 +115,7 @@ def survey(plan: Plan, root: Path, run: Run) -> Iterator[StagePlan]:
         if key is None:
             standing: Standing = "waits"
         elif state and state.key == key:
-            standing = "cached" if _is_finished(state) else "partly done"
+            standing = "cached" if _is_finished(state) and _is_whole(step, run) else "partly done"
         else:
             standing = "cached" if run.is_done(step.name, key) else "to run"
         # A result that is kept under another name comes back on the run; what follows cannot be told before that.
@@ -177,7 +177,7 @@ def _run_step(step: Step, context: Context, watcher: Watcher) -> None:
         missing = [name for name in step.reads if not (context.run.folder / name).exists()]
         raise RuntimeError(f"{step.name} needs {', '.join(missing)}, which an earlier stage did not write")
     state = context.run.begin(step.name, key)
-    if _is_finished(state) and all((context.run.folder / name).exists() for name in step.writes):
+    if _is_finished(state) and _is_whole(step, context.run):
         watcher.stage_ends(step.name, state, True)
         return
     state.status = "running"
@@ -197,6 +197,11 @@ def _run_step(step: Step, context: Context, watcher: Watcher) -> None:
 def _is_finished(state: StageState) -> bool:
     """Whether nothing is left to do. What a server did not answer is asked again in the next run; the rest is kept."""
     return state.status == "done" and not state.counts.get("unanswered")
+
+
+def _is_whole(step: Step, run: Run) -> bool:
+    """Whether nobody took away what the step wrote."""
+    return all((run.folder / name).exists() for name in step.writes)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.tiny import WORDS, save_tiny_model
 from tunesmith.config import parse_plan
 from tunesmith.errors import GateError, InputError, PlanError
 from tunesmith.forecast import forecast
-from tunesmith.pipeline import Watcher, run_plan
+from tunesmith.pipeline import Watcher, run_plan, survey
 from tunesmith.plan import Plan
 from tunesmith.records import Refused, Row
 from tunesmith.store import Run, StageState, read_rows
@@ -215,6 +215,13 @@ def test_the_card_tells_where_rows_come_from_and_how_long_they_are(tmp_path: Pat
     }
     assert (len(train), len(subsets["0.1"]), len(subsets["1"])) == (30, 3, 30)
     assert subsets["0.1"] < subsets["1"]
+    # a subset that somebody took away comes back
+    (folder / "prepare/subsets/train-0.1.jsonl").unlink()
+    plan = a_plan(model, *overrides)
+    assert [one.standing for one in survey(plan, tmp_path, Run(folder))][0] == "partly done"
+    run_plan(plan, tmp_path, folder, until="prepare")
+    assert {row.id for row in read_rows(folder / "prepare/subsets/train-0.1.jsonl", Row)} == subsets["0.1"]
+    assert [one.standing for one in survey(plan, tmp_path, Run(folder))][0] == "cached"
     facts = json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))
     assert facts["window"] == 28
     tokenizer = AutoTokenizer.from_pretrained(model)

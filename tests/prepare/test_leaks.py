@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunesmith.errors import GateError, PlanError
+from tunesmith.models.encoder import Encoder, Encoding, load_encoder
+from tunesmith.prepare import meaning
 from tunesmith.prepare.leaks import LeakReport, find_leaks
+from tunesmith.prepare.meaning import Meanings
 from tunesmith.prepare.overlap import Overlap
 from tunesmith.prepare.stage import (
     DataFacts,
@@ -172,6 +176,44 @@ def test_rows_of_one_meaning() -> None:
     report = find_leaks(pairs, meaning_up_to=10)
     assert [(leak.rule, leak.held_out_id) for leak in report.leaks] == [("same_meaning", "b")]
     assert "same_meaning" in find_leaks(pairs, meaning_up_to=2).not_looked
+
+
+def test_half_precision_finds_and_full_precision_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    great, liked, boilers = (
+        "The movie was great.",
+        "I really enjoyed the film.",
+        "Boilers must be serviced once a year by law.",
+    )
+    encoder, _ = load_encoder("builtin", layer=None, long_texts="cut", batch_size=64)
+    exact = [encoder.encode([text], sentences=True, tokens=False)[text].sentence for text in (great, liked)]
+    cosine = float(exact[0] @ exact[1])  # type: ignore[operator]
+    for is_rough in (True, False):
+        monkeypatch.setattr(meaning, "_is_rough", lambda answer=is_rough: answer)
+        meanings = Meanings()
+        assert list(meanings.pairs([boilers, great], [liked], cosine + 1e-5)) == []
+        ((place, other, found),) = meanings.pairs([boilers, great], [liked], cosine - 1e-5)
+        assert (place, other) == (1, 0)
+        assert found == pytest.approx(cosine, abs=1e-5)
+
+
+def test_each_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    encode = Encoder.encode
+
+    def counted(self: Encoder, texts: Sequence[str], **how: bool) -> dict[str, Encoding]:
+        encoded.extend(texts)
+        return encode(self, texts, **how)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    monkeypatch.setattr(meaning, "_is_rough", lambda: False)
+    rows = [
+        row(f"{split}{number}", split, "", f"Pump {number} of the {split} set stands in a yard of its own.")
+        for split in ("train", "validation", "test")
+        for number in range(3)
+    ]
+    find_leaks(rows, meaning_up_to=10)
+    # the test rows are held against training and validation rows, and those against each other
+    assert len(encoded) == len(set(encoded)) == 9
 
 
 def test_real_leaks_of_a_published_set(shared_data: Path) -> None:

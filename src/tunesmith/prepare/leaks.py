@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from tunesmith.duplicates import NearIndex
+from tunesmith.prepare.meaning import Meanings
 from tunesmith.prepare.overlap import FEW_TEXTS, TEMPLATE_SHARE, Overlap, words_of
 from tunesmith.records import Row, SplitName
 
@@ -48,7 +49,6 @@ SHORTEST_PROMPT = 8
 """Words. Shorter prompts are equal by chance: `What is the aim?`"""
 SHORTEST_NEAR = 30
 """Characters. Shorter texts are alike by chance."""
-ENCODED_AT_ONCE = 4096
 MATERIAL = ("question_answer", "summary")
 """Kinds of rows whose context is a passage, looked at by itself; in other kinds it is part of what is asked."""
 
@@ -98,13 +98,13 @@ def find_leaks(rows: Sequence[Row], *, meaning_up_to: int = 0) -> LeakReport:
         )
     by_split = {name: [row for row in rows if row.split == name] for name in ("train", "validation", "test")}
     texts = _Texts(rows)
-    with_meaning = "same_meaning" not in report.not_looked
+    meanings = None if "same_meaning" in report.not_looked else Meanings()
     for seen, held_out in (
         (by_split["train"], by_split["validation"]),
         ([*by_split["train"], *by_split["validation"]], by_split["test"]),
     ):
         if seen and held_out:
-            report.leaks += _gathered(list(_pairs(seen, held_out, texts, with_meaning)))
+            report.leaks += _gathered(list(_pairs(seen, held_out, texts, meanings)))
     return report
 
 
@@ -149,7 +149,7 @@ class _Texts:
 
 
 def _pairs(
-    seen: Sequence[Row], held_out: Sequence[Row], texts: _Texts, with_meaning: bool
+    seen: Sequence[Row], held_out: Sequence[Row], texts: _Texts, meanings: Meanings | None
 ) -> Iterator[_Pair]:
     for rule, key in (
         ("same_group", _group_key),
@@ -172,8 +172,8 @@ def _pairs(
             yield _Pair("most_words", held_out[shared.held_out], seen[shared.seen], shared.words)
     yield from _same_passages(seen, held_out)
     yield from _near(seen, held_out, seen_texts, held_texts)
-    if with_meaning:
-        yield from _same_meaning(seen, held_out, seen_texts, held_texts)
+    if meanings is not None:
+        yield from _same_meaning(seen, held_out, seen_texts, held_texts, meanings)
 
 
 def _group_key(row: Row) -> str:
@@ -224,30 +224,12 @@ def _near(
 
 
 def _same_meaning(
-    seen: Sequence[Row], held_out: Sequence[Row], seen_texts: Sequence[str], held_texts: Sequence[str]
+    seen: Sequence[Row],
+    held_out: Sequence[Row],
+    seen_texts: Sequence[str],
+    held_texts: Sequence[str],
+    meanings: Meanings,
 ) -> Iterator[_Pair]:
-    import torch
-
-    from tunesmith.models.encoder import load_encoder
-
-    encoder, _ = load_encoder("builtin", layer=None, long_texts="cut", batch_size=64)
-
-    def vectors(texts: Sequence[str]) -> torch.Tensor:
-        parts = []
-        for start in range(0, len(texts), ENCODED_AT_ONCE):
-            part = texts[start : start + ENCODED_AT_ONCE]
-            found = encoder.encode(part, sentences=True, tokens=False)
-            parts += [sentence for text in part if (sentence := found[text].sentence) is not None]
-        return torch.stack(parts)
-
-    held = vectors(held_texts)
-    for start in range(0, len(seen_texts), ENCODED_AT_ONCE):
-        part = seen_texts[start : start + ENCODED_AT_ONCE]
-        cosines = held @ vectors(part).T
-        for place, other in (cosines >= SAME_MEANING).nonzero().tolist():
-            yield _Pair(
-                "same_meaning",
-                held_out[place],
-                seen[start + other],
-                f"cosine {cosines[place, other]:.2f}: {part[other]}",
-            )
+    for place, other, cosine in meanings.pairs(held_texts, seen_texts, SAME_MEANING):
+        shown = f"cosine {cosine:.2f}: {seen_texts[other]}"
+        yield _Pair("same_meaning", held_out[place], seen[other], shown)

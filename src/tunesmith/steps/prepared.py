@@ -122,10 +122,14 @@ def prepare_step(context: Context) -> Counts:
     return counts | {"leaks": len(report.leaks)} | ({"rows over the window": over} if window else {})
 
 
+def subset_file(share: float) -> str:
+    """Where a run keeps that share of its training rows."""
+    return f"prepare/subsets/train-{share:g}.jsonl"
+
+
 def _write_subsets(context: Context, train: Sequence[Row]) -> None:
     for share in context.plan.prepare.subsets:
-        name = f"prepare/subsets/train-{share:g}.jsonl"
-        keep(context, nested_subset(train, float(share)), {Row: name}, "rows")
+        keep(context, nested_subset(train, float(share)), {Row: subset_file(share)}, "rows")
 
 
 def _mixed_rows(given: _Finished, train: Sequence[Row]) -> dict[str, int]:

@@ -27,7 +27,7 @@ from tunesmith.steps.models import (
     systems_outside,
     train_step,
 )
-from tunesmith.steps.prepared import data_outside, prepare_step
+from tunesmith.steps.prepared import data_outside, prepare_step, subset_file
 from tunesmith.steps.results import (
     compare_step,
     grades_outside,
@@ -143,9 +143,17 @@ STEPS: tuple[Step, ...] = (
 def steps_of(plan: Plan) -> tuple[Step, ...]:
     """The steps that the plan asks for, in order: all but those whose key it leaves empty.
 
-    What a step would read from one that is left out is not waited for."""
-    asked = [step for step in STEPS if getattr(plan, step.name) is not None]
-    left_out = {name for step in STEPS if step not in asked for name in step.writes}
+    What a step would read from one that is left out is not waited for. What only this plan's options make a step
+    write is among what it writes."""
+    asked = [_as_planned(step, plan) for step in STEPS if getattr(plan, step.name) is not None]
+    names = {step.name for step in asked}
+    left_out = {name for step in STEPS if step.name not in names for name in step.writes}
     return tuple(
         replace(step, reads=tuple(name for name in step.reads if name not in left_out)) for step in asked
     )
+
+
+def _as_planned(step: Step, plan: Plan) -> Step:
+    if step.name != "prepare":
+        return step
+    return replace(step, writes=(*step.writes, *map(subset_file, plan.prepare.subsets)))
