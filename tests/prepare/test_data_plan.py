@@ -218,10 +218,10 @@ def test_the_card_tells_where_rows_come_from_and_how_long_they_are(tmp_path: Pat
     # a subset that somebody took away comes back
     (folder / "prepare/subsets/train-0.1.jsonl").unlink()
     plan = a_plan(model, *overrides)
-    assert [one.standing for one in survey(plan, tmp_path, Run(folder))][0] == "partly done"
+    assert next(one.standing for one in survey(plan, tmp_path, Run(folder))) == "partly done"
     run_plan(plan, tmp_path, folder, until="prepare")
     assert {row.id for row in read_rows(folder / "prepare/subsets/train-0.1.jsonl", Row)} == subsets["0.1"]
-    assert [one.standing for one in survey(plan, tmp_path, Run(folder))][0] == "cached"
+    assert next(one.standing for one in survey(plan, tmp_path, Run(folder))) == "cached"
     facts = json.loads((folder / "prepare/data.json").read_text(encoding="utf-8"))
     assert facts["window"] == 28
     tokenizer = AutoTokenizer.from_pretrained(model)
