@@ -10,6 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from tunesmith.read.blocks import HYPHEN_MARK, PAGE_MARK, Block
+from tunesmith.read.lines import breaks_address, flow_lines
 from tunesmith.read.pdf import Line, Page
 from tunesmith.records import Note
 
@@ -191,19 +192,6 @@ def build_blocks(page: Page) -> list[PdfBlock]:
     return blocks
 
 
-def flow_lines(lines: Iterable[str]) -> str:
-    """Lines as one line; a word broken at a line end keeps the hyphen mark and gets no space."""
-    text = ""
-    for line in lines:
-        line = line.strip()
-        if text.endswith("-") and text[-2:-1].isalpha() and line[:1].isalpha():
-            text = text[:-1] + HYPHEN_MARK  # Pdfium leaves the hyphen before a capital.
-        elif text and not text.endswith(HYPHEN_MARK):
-            text += " "
-        text += line
-    return re.sub(rf"{HYPHEN_MARK}\s+", HYPHEN_MARK, re.sub(r"[ \t\r\n\u00a0]+", " ", text)).strip()
-
-
 def _right_edges(lines: Sequence[Line]) -> list[float]:
     """For each line, how far its column reaches to the right: the upper quartile of the lines near it that start at
     about the same x. Lines further off may belong to text that runs over the whole page."""
@@ -376,8 +364,8 @@ def join_interrupted(blocks: Iterable[Block]) -> list[Block]:
             joined.append(block)
             continue
         n_borders = (block.page or 0) - (last.page or 0) - last.text.count(PAGE_MARK)
-        glue = "" if last.text.endswith(HYPHEN_MARK) else " "
-        last.text += glue + PAGE_MARK * max(0, n_borders) + block.text
+        is_whole = not last.text.endswith(HYPHEN_MARK) and not breaks_address(last.text, block.text)
+        last.text += " " * is_whole + PAGE_MARK * max(0, n_borders) + block.text
         last.reaches_edge = block.reaches_edge
     return joined
 

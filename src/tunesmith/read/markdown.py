@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tunesmith.read.blocks import Block
-from tunesmith.read.plain import mark_broken_words, normalise_lines
+from tunesmith.read.lines import flow_lines
+from tunesmith.read.plain import normalise_lines
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _FRONT_TITLE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.M | re.I)
@@ -64,7 +65,7 @@ def _parse_lines(lines: Sequence[str]) -> Iterator[Block]:
 
     def flush() -> Iterator[Block]:
         if pending:
-            text = inline_text(mark_broken_words("\n".join(pending)).replace("\n", " ")).strip()
+            text = inline_text(flow_lines(pending)).strip()
             pending.clear()
             if text:
                 yield Block(text, "item" if kind == "item" else "paragraph")

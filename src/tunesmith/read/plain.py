@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tunesmith.read.blocks import HYPHEN_MARK, Block, Unreadable
+from tunesmith.read.blocks import Block, Unreadable
 from tunesmith.read.layout import BULLET
+from tunesmith.read.lines import flow_lines
 
 _BLANK_LINE = re.compile(r"\n[ \t\v\f\r]*(?:\n[ \t\v\f\r]*)*\n|\f")
-_BROKEN_WORD = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010][ \t]*\n[ \t]*(?=[^\W\d_])")
 _NUMBERED = re.compile(r"^\s*(?:\d{1,2}[.)]|\([a-z\d]{1,2}\)|[a-z]\))\s+\S")
 _NUMBERED_HEADING = re.compile(r"^\d{1,2}(?:\.\d{1,2})*\.?\s+[^\W\d_]")
 _SENTENCE_END = re.compile(r"[.!?,;。！？؟]['\"”’»)\]]*$")
@@ -81,11 +81,6 @@ def normalise_lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def mark_broken_words(text: str) -> str:
-    """Put the hyphen mark where a letter, a hyphen, a line end and a letter follow each other."""
-    return _BROKEN_WORD.sub(HYPHEN_MARK, text)
-
-
 def parse_plain_text(text: str) -> list[Block]:
     """Paragraphs parted by blank lines, wrapped lines re-flowed; short lines of their own are headings."""
     groups = [group.strip("\n") for group in _BLANK_LINE.split(normalise_lines(text)) if group.strip()]
@@ -139,5 +134,4 @@ def _blocks_of(lines: Sequence[str]) -> Iterator[Block]:
 
 
 def _flow(lines: Sequence[str], kind: str) -> Block:
-    text = mark_broken_words("\n".join(line.strip() for line in lines))
-    return Block(text.replace("\n", " "), "item" if kind == "item" else "paragraph")
+    return Block(flow_lines(lines), "item" if kind == "item" else "paragraph")
