@@ -32,6 +32,7 @@ BROKEN = [
     ("see https://example.org/about-", "us/team for more", "https://example.org/about-us/team"),
     ("see https://example.org/a?id=", "Seven&x=1", "https://example.org/a?id=Seven&x=1"),
     ("see https://example.org", "/a/b for more", "https://example.org/a/b"),
+    ("see https://example.org/B", "rundtland_Report.html now", "https://example.org/Brundtland_Report.html"),
     ("see www.", "example.org/a for more", "www.example.org/a"),
     ("see www.example.", "org/path for more", "www.example.org/path"),
     ("see www.exam", "ple.org/path for more", "www.example.org/path"),

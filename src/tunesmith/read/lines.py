@@ -21,6 +21,9 @@ _MAIL_HEAD = re.compile(r"(?<![\w.+%-])\w[\w.+%'’-]*@(?:[\w-]+\.)*[\w-]*$")
 """A mailbox as far as it goes: its name, the sign, and no more than a part of its place."""
 _LIKE_A_PATH = re.compile(r"[/_=?&%#~]|\w\.\w|\d")
 """In the first word of the next line: it is no word of a sentence."""
+_FILE = re.compile(
+    r"[\w-]+\.(?:html?|pdf|php|aspx?|jsp|xml|docx?|xlsx?|pptx?|csv|zip|jpe?g|png)\b", re.IGNORECASE
+)
 _NO_PATHS = re.compile(r"(?:and/or|he/she|she/he|his/her|him/her|s/he|\d[\d.,]*%?)[.,;:!?)]*$", re.IGNORECASE)
 
 
@@ -62,7 +65,9 @@ def _url_goes_on(url: str, tail: str) -> bool:
         return place.count(".") == 1 or _is_path(tail)
     if tail[0] in "/?#&=_.-" and tail[1:2].isalnum():
         return True
-    # Within a word: the place has no dot but that of www.
+    # Within a word: what follows is the name of a file, or the place has no dot but that of www.
+    if "/" in place and _FILE.match(tail):
+        return True
     return (
         place.lower().startswith("www.") and place.count(".") == 1 and bool(re.match(r"[\w-]*[./]\w", tail))
     )
