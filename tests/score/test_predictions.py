@@ -82,6 +82,23 @@ def test_lm_eval_samples(tmp_path: Path) -> None:
     ]
 
 
+def test_what_belongs_together_in_a_log(tmp_path: Path) -> None:
+    sample = {"doc_id": 0, "target": "42", "arguments": {}, "filtered_resps": ["42"], "filter": "none"}
+    rows = [{**sample, "doc_id": n, "doc": {"source_id": f"s{n}", "title": "Tanks"}} for n in (1, 2)]
+    path = written(tmp_path, rows)
+    assert [p.source_id for p in read_predictions(path)] == ["s1", "s2"]
+    assert [p.source_id for p in read_predictions(path, columns={"source_id": "title"})] == ["Tanks"] * 2
+    with pytest.raises(InputError, match=r":1: there is no field 'page'; there are: .*, title"):
+        read_predictions(path, columns={"source_id": "page"})
+    with pytest.raises(InputError, match="have their own columns"):
+        read_predictions(path, columns={"prediction": "resps"})
+    log = tmp_path / "log.json"
+    samples = [{**SAMPLES[0], "metadata": {"source_id": "s1", "title": "Tanks"}}]
+    log.write_text(json.dumps({"version": 2, "eval": {"model": "m"}, "samples": samples}))
+    assert [p.source_id for p in read_predictions(log)] == ["s1"]
+    assert [p.source_id for p in read_predictions(log, columns={"source_id": "title"})] == ["Tanks"]
+
+
 @pytest.mark.parametrize(
     "answers", [[[-1.5, True], [-3.0, False]], [["-1.5", "True"], ["-3.0", "False"]], [["-0.2", "True"]]]
 )
@@ -223,7 +240,7 @@ def test_columns_that_nobody_reads(tmp_path: Path) -> None:
         read_predictions(path, columns={"predicted": "prediction"})
     log = tmp_path / "log.json"
     log.write_text(json.dumps({"version": 2, "eval": {"model": "m"}, "samples": SAMPLES}), encoding="utf-8")
-    with pytest.raises(InputError, match="an inspect log has no columns"):
+    with pytest.raises(InputError, match="inspect have their own columns"):
         read_predictions(log, columns={"prediction": "answer"})
 
 
@@ -231,5 +248,5 @@ def test_columns_of_lm_eval_samples(tmp_path: Path) -> None:
     rows = [{"doc_id": 0, "target": "yes", "filtered_resps": ["no"], "book": "first"}]
     [found] = read_predictions(written(tmp_path, rows), columns={"source_id": "book"})
     assert (found.id, found.source_id, found.text) == ("0", "first", "no")
-    with pytest.raises(InputError, match="lm-eval's samples have their own columns"):
+    with pytest.raises(InputError, match="have their own columns"):
         read_predictions(written(tmp_path, rows), columns={"prediction": "book"})
