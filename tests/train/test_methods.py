@@ -13,7 +13,6 @@ import pytest
 from tests.tiny import make_rows, save_tiny_model
 from tunesmith.errors import GateError, InputError, MissingError
 from tunesmith.models.load import ComputeOptions, load_model, quiet
-from tunesmith.models.quantised import no_advice
 from tunesmith.records import Row
 from tunesmith.tasks.base import open_task
 from tunesmith.tasks.templates import trained_with
@@ -46,8 +45,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 def has_bitsandbytes() -> bool:
     try:
-        with no_advice():
-            import bitsandbytes  # noqa: F401
+        import bitsandbytes  # noqa: F401
     except ImportError:
         return False
     return True

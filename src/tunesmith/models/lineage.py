@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import InputError, MissingError
 from tunesmith.models.cards import CARD, read_card
 from tunesmith.models.load import ComputeOptions, choose_device, four_bits, quiet, weights_sha256
-from tunesmith.models.quantised import keep_as_quantised, no_advice
+from tunesmith.models.quantised import keep_as_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -118,7 +118,7 @@ def load_merged(
     plain = {"load_in_4bit": False, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
     unquantised = compute.model_copy(update={**plain, "bnb_4bit_compute_dtype": "auto", "device": "cpu"})
     merged = _merge(load(base, ComputeOptions(**_compute_keys(unquantised))), adapters)
-    with quiet(), no_advice():
+    with quiet():
         loader: Any = type(merged)
         quantised: Any = loader.from_pretrained(
             None, config=merged.config, state_dict=merged.state_dict(), dtype=merged.dtype, **told

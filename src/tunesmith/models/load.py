@@ -21,7 +21,6 @@ from tunesmith.models.quantised import (
     check_widths,
     four_bit_config,
     keep_as_quantised,
-    no_advice,
 )
 from tunesmith.options import Options, changed
 
@@ -257,7 +256,7 @@ def load_model(
     loader: Any = getattr(transformers, _LOADERS[head])
     quantise = {} if compute is None else four_bits(compute, place)
     try:
-        with quiet(), no_advice():
+        with quiet():
             model, info = loader.from_pretrained(
                 folder,
                 dtype=choose_dtype(dtype, place),

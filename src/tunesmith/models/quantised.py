@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import MissingError
@@ -15,18 +13,22 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "bitsandbytes>=0.45"'
 
 
-@contextmanager
-def no_advice() -> Iterator[None]:
-    """Keep bitsandbytes from advising other packages on standard error."""
-    loggers = [logging.getLogger(name) for name in ("bitsandbytes", "bitsandbytes.backends.cpu.ops")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+class _WithoutAdvice(logging.Filter):
+    """Lets all records through but bitsandbytes' advice to install a kernel that is not used here.
+
+    Its CPU part looks for a fused kernel as soon as it is imported, which peft does whenever it is imported itself, and
+    warns where the package `kernels` is not there. `keep_as_quantised` leaves that kernel out in any case.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "gemm_4bit_forward from kernels-community" not in str(record.msg)
+
+
+def take_no_advice() -> None:
+    """Keep that one line off the screen, whoever imports bitsandbytes later; calling it again changes nothing."""
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    if not any(isinstance(one, _WithoutAdvice) for one in logger.filters):
+        logger.addFilter(_WithoutAdvice())
 
 
 def need_bitsandbytes(what: str, where: str) -> Any:
@@ -36,8 +38,7 @@ def need_bitsandbytes(what: str, where: str) -> Any:
         MissingError: it is not installed, or does not fit what is.
     """
     try:
-        with no_advice():
-            import bitsandbytes
+        import bitsandbytes
     except (ImportError, OSError, RuntimeError) as error:
         reason = "" if isinstance(error, ModuleNotFoundError) else f" ({str(error).splitlines()[0][:160]})"
         raise MissingError(
@@ -52,8 +53,7 @@ def check_four_bits(device: torch.device, quant_type: str = "nf4", where: str = 
 
     library = need_bitsandbytes("a base in 4 bits", where)
     try:
-        with no_advice():
-            library.functional.quantize_4bit(torch.zeros(64, 64, device=device), quant_type=quant_type)
+        library.functional.quantize_4bit(torch.zeros(64, 64, device=device), quant_type=quant_type)
     except Exception as error:  # whatever a missing kernel or library raises, the answer is the same
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise MissingError(
