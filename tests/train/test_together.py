@@ -175,10 +175,10 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from tests.train.test_together import make_jobs
-from tunesmith.train import joint
+from tunesmith.train import checkpoints
 from tunesmith.train.stage import train_adapters
 
-joint._SECONDS_BETWEEN_CHECKPOINTS = 0
+checkpoints.SECONDS_BETWEEN = 0
 kill_at, seen = int(sys.argv[3]), []
 
 def progress(done, total, what):

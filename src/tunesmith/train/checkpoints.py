@@ -16,6 +16,8 @@ from pathlib import Path
 from tunesmith.records import Energy, as_row, from_row
 
 MARK = "complete.json"
+SECONDS_BETWEEN = 60.0
+"""How often a run is saved where the options do not say."""
 _PREFIX = "checkpoint-"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,12 @@ from tunesmith.errors import TunesmithError
 from tunesmith.models import fast
 from tunesmith.models.load import quiet, set_threads
 from tunesmith.records import TrainingLog
-from tunesmith.train import measure
+from tunesmith.train import arithmetic, checkpoints, measure
 from tunesmith.train.checkpoints import newest_complete
 from tunesmith.train.joint_state import load_state, save_state
+from tunesmith.train.members import Entry, Member, make_member
 from tunesmith.train.options import Progress
-from tunesmith.train.together import Entry, JointTraining, Member, make_member
-
-_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+from tunesmith.train.together import JointTraining
 
 Outcome = dict[int, TrainingLog] | TunesmithError | str
 """The logs by number of steps; what went wrong; or, in words, why the job has to be trained alone."""
@@ -35,8 +35,8 @@ def train_together(
         folder: where checkpoints of all jobs together lie meanwhile; the same call goes on from the last whole one.
     """
     attention = base.config._attn_implementation
-    fast.choose_attention(base, entries[0].options.attn_implementation)
-    fast.use_liger(base, entries[0].options.use_liger_kernel)
+    fast.choose_attention(base, entries[0].job.options.attn_implementation)
+    fast.use_liger(base, entries[0].job.options.use_liger_kernel)
     if not fast.use_row_attention(base):
         return ["this model mixes rows that lie end to end"] * len(entries)
     try:
@@ -64,28 +64,30 @@ def train_together(
 
 def _run(base: Any, members: list[Member], key: str, folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    options = members[0].options
     checkpoint = newest_complete(folder, key=key)
-    set_threads(members[0].options.threads or (checkpoint.threads if checkpoint else None))
+    set_threads(options.threads or (checkpoint.threads if checkpoint else None))
     measure.forget_peak_memory(base.device)
     training = JointTraining(base, members, progress)
     if checkpoint:
         load_state(training, checkpoint)
-    started = time.monotonic() - (checkpoint.seconds if checkpoint else 0.0)
     saved = time.monotonic()
     names = list(dict.fromkeys(name for member in members for name in member.factors))
     with quiet(), fast.shared_base(base, names) as shared:
         training.shared = shared
         while live := training.live():
-            steps = [member.state.global_step for member in live]
+            before = live[0].state.global_step
             training.one_pass()
-            every = members[0].options.save_steps
-            if every is None:
-                due = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
+            if options.save_steps is None:
+                due = time.monotonic() - saved >= checkpoints.SECONDS_BETWEEN
             else:
-                first = live[0].state.global_step
-                due = first > steps[0] and first % every == 0
+                now = live[0].state.global_step
+                due = now > before and now % options.save_steps == 0
             if due:
-                save_state(training, folder, key=key, seconds=time.monotonic() - started)
+                save_state(training, folder, key=key, keep=options.save_total_limit)
                 saved = time.monotonic()
     base.eval()
+    speed = arithmetic.matrix_speed(base.dtype, base.device)
+    for member in members:
+        member.logs = {stop: replace(log, matrix_speed=speed) for stop, log in member.logs.items()}
     shutil.rmtree(folder)

@@ -12,18 +12,20 @@ from transformers import TrainerState
 from tunesmith import errors
 from tunesmith.records import TrainingLog, as_row, from_row
 from tunesmith.train.checkpoints import Checkpoint, mark_complete
-from tunesmith.train.together import JointTraining, Member
+from tunesmith.train.members import Member
+from tunesmith.train.together import JointTraining
 
 _FILE = "jobs.pt"
 
 
-def save_state(training: JointTraining, folder: Path, *, key: str, seconds: float) -> None:
-    """Write `folder/checkpoint-PASSES`, and remove all but the two newest."""
+def save_state(training: JointTraining, folder: Path, *, key: str, keep: int) -> None:
+    """Write `folder/checkpoint-PASSES`, and remove all but the newest `keep`."""
     place = folder / f"checkpoint-{training.passes}"
     place.mkdir(parents=True, exist_ok=True)
     torch.save({"most": training.most, "members": [_pack(one) for one in training.members]}, place / _FILE)
+    seconds = sum(member.seconds for member in training.members)
     mark_complete(place, key=key, seconds=seconds, threads=torch.get_num_threads())
-    older = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[:-2]
+    older = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[:-keep]
     for path in older:
         shutil.rmtree(path)
 
@@ -42,6 +44,7 @@ def _pack(member: Member) -> dict[str, Any]:
         "history": member.state.log_history,
         "last": member.last,
         "seconds": member.seconds,
+        "joules": member.joules,
         "notes": member.notes,
         "at_once": member.at_once,
         "logs": {stop: as_row(log) for stop, log in member.logs.items()},
@@ -63,7 +66,7 @@ def _pack(member: Member) -> dict[str, Any]:
 def _unpack(member: Member, packed: dict[str, Any]) -> None:
     member.state = TrainerState(global_step=packed["step"], log_history=packed["history"])
     member.last, member.seconds, member.notes = packed["last"], packed["seconds"], packed["notes"]
-    member.at_once = packed["at_once"]
+    member.joules, member.at_once = packed["joules"], packed["at_once"]
     member.logs = {stop: from_row(TrainingLog, row) for stop, row in packed["logs"].items()}
     if packed["error"] is not None:
         name, what, where, do = packed["error"]

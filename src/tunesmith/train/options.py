@@ -39,7 +39,7 @@ SCHEDULES: dict[str, set[str]] = {
     "inverse_sqrt": {"timescale"},
     "constant": set(),
     "constant_with_warmup": set(),
-    "warmup_stable_decay": {"num_cycles", "min_lr_ratio", "warmup_type", "decay_type"},
+    "warmup_stable_decay": {"num_decay_steps", "num_cycles", "min_lr_ratio", "warmup_type", "decay_type"},
 }
 """What each course can be told, as in `transformers.optimization`."""
 

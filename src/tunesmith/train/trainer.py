@@ -22,19 +22,18 @@ from transformers import (
     TrainingArguments,
 )
 
-from tunesmith.errors import TunesmithError
 from tunesmith.tasks.base import IGNORED, Rendered, Task
+from tunesmith.train import checkpoints as saved
 from tunesmith.train import distributed, parallel
 from tunesmith.train.adapters import save_trained
 from tunesmith.train.batches import BatchPlan, EpochSampler
-from tunesmith.train.checkpoints import mark_complete
+from tunesmith.train.course import best_step, is_due, is_exhausted, not_a_number, validation_batches
 from tunesmith.train.distributed import world
 from tunesmith.train.energy import EnergyMeter, add_energies
 from tunesmith.train.layout import Layout
 from tunesmith.train.options import Progress, TrainOptions
 
 BEST = "best"
-_SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class AnswerTrainer(Trainer):
@@ -87,7 +86,6 @@ class AnswerTrainer(Trainer):
         flow = _Flow(
             options,
             total_steps,
-            plan.steps_per_epoch,
             bool(validation),
             self.sampler,
             self._keep_best,
@@ -135,11 +133,7 @@ class AnswerTrainer(Trainer):
         # A row that does not count goes through all the same: the other processes wait for its gradients.
         total = losses.sum() * float(counts)
         if not torch.isfinite(total):
-            raise TunesmithError(
-                f"the loss is not a number at step {self.state.global_step + 1}",
-                where=f"rows {', '.join(inputs['row_ids'])}",
-                do="Lower learning_rate, or look at these rows.",
-            )
+            raise not_a_number(self.state.global_step + 1, inputs["row_ids"])
         # Divided by the labels of the whole step, so that 8 x 1 and 1 x 8 give the same gradient.
         # Gradients are averaged over the processes, and have to be summed.
         labels = num_items_in_batch if num_items_in_batch is not None else max(len(losses), 1)
@@ -149,10 +143,9 @@ class AnswerTrainer(Trainer):
         """Loss per trained token over all validation rows together, and what else the task measures."""
         model: Any = self.model
         model.eval()
-        size = 2 * self.sampler.plan.batch_size  # no gradients are kept, so twice as many fit
-        ordered = sorted(self.validation, key=lambda row: row.n_tokens)
-        starts = range(0, len(ordered), size)
-        batches = (self.task.collate(ordered[at : at + size]).to(self.args.device) for at in starts)
+        batches = validation_batches(
+            self.task, self.validation, self.sampler.plan.batch_size, self.args.device
+        )
         if not self.is_shared_out:  # every process measures all rows: they come to the same numbers
             return self.task.measure(model, batches)
         with torch.no_grad():
@@ -170,7 +163,7 @@ class AnswerTrainer(Trainer):
         folder = self.checkpoints / f"checkpoint-{self.state.global_step}"
         energies = distributed.of_all(self.meter.energy())  # now every process has written its part
         if world().is_first:
-            mark_complete(
+            saved.mark_complete(
                 folder,
                 key=self.key,
                 seconds=self.seconds,
@@ -239,7 +232,6 @@ class _Flow(TrainerCallback):
         self,
         options: TrainOptions,
         total_steps: int,
-        steps_per_epoch: int,
         has_validation: bool,
         sampler: EpochSampler,
         keep_best: Callable[[], None],
@@ -248,7 +240,6 @@ class _Flow(TrainerCallback):
     ) -> None:
         self.options = options
         self.total_steps = total_steps
-        self.steps_per_epoch = steps_per_epoch
         self.has_validation = has_validation
         self.sampler = sampler
         self.keep_best = keep_best
@@ -257,18 +248,18 @@ class _Flow(TrainerCallback):
         self.saved_at = time.monotonic()
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.sampler.epoch = state.global_step // self.steps_per_epoch
+        self.sampler.epoch = state.global_step // self.sampler.plan.steps_per_epoch
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         step = state.global_step
         is_last = step >= self.total_steps
-        every = self.options.eval_steps or self.steps_per_epoch
+        is_time = is_last or is_due(self.options, self.sampler.plan, step)
         control.should_log = True
-        control.should_evaluate = self.has_validation and (is_last or step % every == 0)
+        control.should_evaluate = self.has_validation and is_time
         control.should_training_stop = is_last
         if self.options.save_steps is not None:
             control.should_save = is_last or step % self.options.save_steps == 0
-        elif is_last or parallel.agreed(time.monotonic() - self.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS):
+        elif is_last or parallel.agreed(time.monotonic() - self.saved_at >= saved.SECONDS_BETWEEN):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -287,25 +278,6 @@ class _Flow(TrainerCallback):
         if is_exhausted(state, self.options):
             control.should_training_stop = True
             control.should_save = True
-
-
-def loss_curve(state: TrainerState, name: str) -> tuple[tuple[int, float], ...]:
-    """(step, value) of everything logged as `name`."""
-    return tuple((int(entry["step"]), float(entry[name])) for entry in state.log_history if name in entry)
-
-
-def best_step(state: TrainerState, metric: str = "loss") -> int | None:
-    """The step with the lowest validation loss, or the highest value of another metric; the first of equals."""
-    curve = loss_curve(state, f"eval_{metric}")
-    sign = 1 if metric == "loss" else -1
-    return min(curve, key=lambda point: sign * point[1])[0] if curve else None
-
-
-def is_exhausted(state: TrainerState, options: TrainOptions) -> bool:
-    """Whether the last `early_stopping_patience` validations all failed to beat the best before them."""
-    steps = [step for step, _ in loss_curve(state, "eval_loss")]
-    best, patience = best_step(state, options.metric_for_best_model), options.early_stopping_patience
-    return patience is not None and best is not None and len(steps) - 1 - steps.index(best) >= patience
 
 
 def training_arguments(
