@@ -145,7 +145,7 @@ def test_killed_while_a_checkpoint_is_written(
     from tunesmith.train import trainer
 
     names = {"optimizer": "_save_optimizer_and_scheduler", "random numbers": "_save_rng_state"}
-    owner: Any = trainer if before == "mark" else trainer.AnswerTrainer
+    owner: Any = checkpoints if before == "mark" else trainer.AnswerTrainer
     name = names.get(before, "mark_complete")
     usual, calls = getattr(owner, name), []
 

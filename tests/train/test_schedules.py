@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import make_rows
+from tunesmith.errors import InputError
 from tunesmith.records import TrainingLog
 from tunesmith.train.stage import TrainOptions, train_adapter
 
@@ -80,11 +81,43 @@ def test_courses(rates: Callable[..., list[float]], name: str) -> None:
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("told", "falls"),
+    [
+        ({"num_decay_steps": 4, "decay_type": "linear"}, [1.0, 0.75, 0.5, 0.25]),
+        # 1 - sqrt(t / 4), between the rate and a fifth of it
+        (
+            {"num_decay_steps": 4, "decay_type": "1-sqrt", "min_lr_ratio": 0.2},
+            [0.2 + 0.8 * (1 - math.sqrt(t / 4)) for t in range(4)],
+        ),
+    ],
+)
+def test_a_decay_of_so_many_steps(
+    rates: Callable[..., list[float]], told: dict[str, Any], falls: list[float]
+) -> None:
+    found = rates(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs=told)
+    assert found == pytest.approx([1.0] * 6 + falls, abs=1e-9)
+
+
+def test_epochs_too_short_for_their_decay_are_refused(rates: Callable[..., list[float]]) -> None:
+    told = {"num_decay_steps": 4}
+    with pytest.raises(InputError, match="num_decay_steps: 4 do not fit into 3 steps"):
+        rates(
+            lr_scheduler_type="warmup_stable_decay",
+            lr_scheduler_kwargs=told,
+            max_steps=None,
+            num_train_epochs=3,
+        )
+
+
 def test_warm_up_by_ratio_and_without(rates: Callable[..., list[float]]) -> None:
     assert rates(lr_scheduler_type="constant_with_warmup", warmup_ratio=0.25)[:4] == pytest.approx(
         [0, 1 / 3, 2 / 3, 1]
     )
     assert rates(lr_scheduler_type="constant") == [1.0] * STEPS
+
+
+WSD = {"lr_scheduler_type": "warmup_stable_decay"}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +129,29 @@ def test_warm_up_by_ratio_and_without(rates: Callable[..., list[float]]) -> None
         ({"lr_scheduler_kwargs": {"power": 2}}, "cosine takes num_cycles, not power"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "needs min_lr or min_lr_rate"),
         ({"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"lr_end": 1}}, "below learning_rate"),
+        (
+            {**WSD, "lr_scheduler_kwargs": {"num_decay_steps": 2}, "decay_ratio": 0.2},
+            "decay_ratio has no effect beside",
+        ),
+        ({**WSD, "lr_scheduler_kwargs": {"num_decay_steps": 2.5}}, "whole number from 1 on, not 2.5"),
+        ({**WSD, "lr_scheduler_kwargs": {"num_decay_steps": "few"}}, "whole number from 1 on, not few"),
+        (
+            {**WSD, "lr_scheduler_kwargs": {"num_decay_steps": 9}, "warmup_steps": 2, "max_steps": 10},
+            "a warm-up of 2 steps and num_decay_steps: 9 do not fit into 10 steps",
+        ),
+        (
+            {**WSD, "lr_scheduler_kwargs": {"decay_type": "cubic"}},
+            "decay_type is one of linear, cosine, 1-sqrt",
+        ),
+        (
+            {**WSD, "lr_scheduler_kwargs": {"decay_type": "linear", "num_cycles": 1}},
+            "num_cycles has no effect with decay_type: linear",
+        ),
+        (
+            {**WSD, "lr_scheduler_kwargs": {"warmup_type": "cosine"}, "warmup_ratio": 0},
+            "warmup_type has no effect without a warm-up",
+        ),
+        ({"lr_scheduler_kwargs": {"num_decay_steps": 2}}, "cosine takes num_cycles, not num_decay_steps"),
         ({"keep_last": True, "load_best_model_at_end": False}, "keep_last has no effect"),
     ],
 )

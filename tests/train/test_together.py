@@ -171,6 +171,88 @@ def test_memory_that_runs_out_makes_smaller_passes(
         )
 
 
+def run_shape(logs: list[Any]) -> list[tuple[Any, ...]]:
+    return [(log.steps, log.best_step, [step for step, _ in log.validation_loss]) for log in logs]
+
+
+def test_one_that_stops_early_stops_as_alone_and_the_rest_go_on(tiny_base: Path, tmp_path: Path) -> None:
+    """The second job's rate is so high that its validation loss rises after step 4: it ends two validations later, and
+    keeps the weights of that step."""
+    patience = {"eval_steps": 2, "early_stopping_patience": 2, "num_train_epochs": 4}
+    high = {"learning_rate": 0.05, "lr_scheduler_type": "constant", "warmup_ratio": 0.0}
+    changes: list[dict[str, Any]] = [
+        {"seed": 1, "learning_rate": 1e-4} | patience,
+        {"seed": 2} | high | patience,
+        {"seed": 3, "num_train_epochs": 4},
+    ]
+
+    def jobs(folder: Path) -> list[Job]:
+        validation = make_rows(6, split="validation")
+        return [
+            Job(make_rows(20), validation, folder / str(at), settings(tiny_base, **change))
+            for at, change in enumerate(changes)
+        ]
+
+    logs: list[Any] = list(train_adapters(jobs(tmp_path / "together")))
+    alone = [train_adapter(*each) for each in map(in_order, jobs(tmp_path / "alone"))]
+    assert run_shape(logs) == run_shape(alone)
+    assert [(log.steps, log.best_step) for log in logs] == [(20, 20), (8, 4), (20, 20)]
+    for at, (log, other) in enumerate(zip(logs, alone, strict=True)):
+        assert [loss for _, loss in log.validation_loss] == pytest.approx(
+            [loss for _, loss in other.validation_loss], rel=1e-4
+        )
+        ours, theirs = weights(tmp_path / "together" / str(at)), weights(tmp_path / "alone" / str(at))
+        scale = max(theirs[name].abs().max().item() for name in theirs)
+        assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 2e-3 * scale
+
+
+def in_order(job: Job) -> tuple[Any, ...]:
+    return job.train, job.validation, job.folder, job.options
+
+
+def test_what_it_took_is_shared_out(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock and a meter that go on by one with each look, two jobs of the same rows take the same, and all
+    together is what the clock showed at the end."""
+    from tunesmith.records import Energy
+    from tunesmith.train import together
+
+    looks = {"clock": 0, "meter": 0}
+
+    class Meter:
+        def __init__(self, device: Any) -> None:
+            pass
+
+        def energy(self) -> Energy:
+            return Energy(float(looks["meter"]), True, "guessed")
+
+    charge = together.JointTraining._charge
+
+    def counted(self: Any, members: Any, counts: Any) -> None:
+        looks["meter"] += 30
+        charge(self, members, counts)
+
+    monkeypatch.setattr(together, "EnergyMeter", Meter)
+    monkeypatch.setattr(together.JointTraining, "_charge", counted)
+    jobs = [
+        Job(
+            make_rows(8), make_rows(4, split="validation")[:n], tmp_path / str(n), settings(tiny_base, seed=5)
+        )
+        for n in (0, 4)
+    ]
+    logs: list[Any] = list(train_adapters(jobs))
+    # Four passes of 30 joules each, half of it for each job, and two validations of the second job alone.
+    assert [log.energy.joules for log in logs] == [60.0, 60.0 + 2 * 30]
+    assert looks["meter"] == 180
+    for log in logs:
+        assert log.energy.estimated
+        assert log.energy.how == "guessed; shared out by tokens among the jobs of a pass"
+        assert "energy are its share of the passes by tokens" in log.notes[0]
+    alone = train_adapter(jobs[0].train, [], tmp_path / "alone", jobs[0].options)
+    assert (logs[0].operations, logs[0].rows_per_step) == (alone.operations, alone.rows_per_step)
+    assert logs[0].matrix_speed == logs[1].matrix_speed > 0
+    assert 0 < logs[0].share_of_matrix_speed < 1
+
+
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path

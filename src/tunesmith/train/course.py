@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import InputError, TunesmithError
 from tunesmith.tasks.base import Batch, Rendered, Task
 from tunesmith.train.batches import BatchPlan
 from tunesmith.train.options import TrainOptions
@@ -26,7 +26,11 @@ def plan_of(options: TrainOptions, rows: Sequence[Rendered]) -> BatchPlan:
 
 
 def planned_steps(options: TrainOptions, plan: BatchPlan) -> int:
-    return options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
+    """How many steps there are to be. Raises `InputError` where warm-up and decay do not fit into them."""
+    steps = options.max_steps or math.ceil(options.num_train_epochs * plan.steps_per_epoch - 1e-9)
+    if short := options.too_few_steps(steps):
+        raise InputError(short, where="train.lr_scheduler_kwargs", do="Lower it, or set decay_ratio instead.")
+    return steps
 
 
 def is_due(options: TrainOptions, plan: BatchPlan, step: int) -> bool:

@@ -44,7 +44,7 @@ def train_together(
         members: dict[int, Member] = {}
         for at, entry in enumerate(entries):
             try:
-                made = make_member(base, entry)
+                made = make_member(base, at, entry)
             except TunesmithError as error:
                 outcomes[at] = error
                 continue
@@ -54,15 +54,17 @@ def train_together(
                 members[at] = made
         if members:
             key = hashlib.sha256("\n".join(keys[at] for at in members).encode()).hexdigest()
-            _run(base, list(members.values()), key, folder, progress)
-        for at, member in members.items():
-            outcomes[at] = member.error or member.logs
+            for at, logs in _run(base, list(members.values()), key, folder, progress).items():
+                outcomes[at] = logs
         return [outcome for outcome in outcomes if outcome is not None]
     finally:
         base.set_attn_implementation(attention)
 
 
-def _run(base: Any, members: list[Member], key: str, folder: Path, progress: Progress) -> None:
+def _run(
+    base: Any, members: list[Member], key: str, folder: Path, progress: Progress
+) -> dict[int, dict[int, TrainingLog] | TunesmithError]:
+    """By the number of its job: the logs, or what went wrong with it or a branch of it."""
     folder.mkdir(parents=True, exist_ok=True)
     options = members[0].options
     checkpoint = newest_complete(folder, key=key)
@@ -71,6 +73,8 @@ def _run(base: Any, members: list[Member], key: str, folder: Path, progress: Pro
     training = JointTraining(base, members, progress)
     if checkpoint:
         load_state(training, checkpoint)
+    else:
+        training.begin()
     saved = time.monotonic()
     names = list(dict.fromkeys(name for member in members for name in member.factors))
     with quiet(), fast.shared_base(base, names) as shared:
@@ -88,6 +92,13 @@ def _run(base: Any, members: list[Member], key: str, folder: Path, progress: Pro
                 saved = time.monotonic()
     base.eval()
     speed = arithmetic.matrix_speed(base.dtype, base.device)
-    for member in members:
-        member.logs = {stop: replace(log, matrix_speed=speed) for stop, log in member.logs.items()}
+    found: dict[int, dict[int, TrainingLog] | TunesmithError] = {}
+    for member in training.members:
+        so_far = found.get(member.number, {})
+        if member.error is not None:
+            found[member.number] = member.error
+        elif not isinstance(so_far, TunesmithError):
+            ours = {stop: replace(log, matrix_speed=speed) for stop, log in member.logs.items()}
+            found[member.number] = dict(sorted((so_far | ours).items()))
     shutil.rmtree(folder)
+    return found

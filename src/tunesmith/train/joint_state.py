@@ -23,8 +23,7 @@ def save_state(training: JointTraining, folder: Path, *, key: str, keep: int) ->
     place = folder / f"checkpoint-{training.passes}"
     place.mkdir(parents=True, exist_ok=True)
     torch.save({"most": training.most, "members": [_pack(one) for one in training.members]}, place / _FILE)
-    seconds = sum(member.seconds for member in training.members)
-    mark_complete(place, key=key, seconds=seconds, threads=torch.get_num_threads())
+    mark_complete(place, key=key, seconds=training.seconds, threads=torch.get_num_threads())
     older = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[:-keep]
     for path in older:
         shutil.rmtree(path)
@@ -33,6 +32,12 @@ def save_state(training: JointTraining, folder: Path, *, key: str, keep: int) ->
 def load_state(training: JointTraining, checkpoint: Checkpoint) -> None:
     content = torch.load(checkpoint.folder / _FILE, weights_only=True)
     training.most, training.passes = content["most"], checkpoint.step
+    training.seconds = checkpoint.seconds
+    runs = {member.number: member for member in training.members}
+    training.members = [
+        runs[packed["number"]].branch_off(packed["branch"][0]) if packed["branch"] else runs[packed["number"]]
+        for packed in content["members"]
+    ]
     for member, packed in zip(training.members, content["members"], strict=True):
         _unpack(member, packed)
 
@@ -40,6 +45,8 @@ def load_state(training: JointTraining, checkpoint: Checkpoint) -> None:
 def _pack(member: Member) -> dict[str, Any]:
     error = member.error
     packed: dict[str, Any] = {
+        "number": member.number,
+        "branch": member.branch,
         "step": member.state.global_step,
         "history": member.state.log_history,
         "last": member.last,
@@ -66,6 +73,7 @@ def _pack(member: Member) -> dict[str, Any]:
 def _unpack(member: Member, packed: dict[str, Any]) -> None:
     member.state = TrainerState(global_step=packed["step"], log_history=packed["history"])
     member.last, member.seconds, member.notes = packed["last"], packed["seconds"], packed["notes"]
+    member.branch = packed["branch"]
     member.joules, member.at_once = packed["joules"], packed["at_once"]
     member.logs = {stop: from_row(TrainingLog, row) for stop, row in packed["logs"].items()}
     if packed["error"] is not None:

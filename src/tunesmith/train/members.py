@@ -5,8 +5,9 @@ This module imports torch at its top; it is itself imported only when training s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +61,26 @@ def why_alone(task: str, options: TrainOptions) -> str | None:
     return next((name for name, holds in reasons.items() if holds), None)
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """A job while it is trained."""
 
     entry: Entry
+    number: int
+    """Of its job."""
     factors: Factors
     plan: BatchPlan
     stops: dict[int, Path]
+    """Where its adapters go, after so many steps. Those that a branch reaches are that branch's."""
     at_once: int
     """Rows of this job in a pass: fewer after memory ran out."""
     optimizer: torch.optim.Optimizer
     scheduler: Any
     sizes: Sizes
+    leaves: Mapping[int, int] = field(default_factory=dict)
+    """Of a run with branches, for each number of steps: after how many its branch begins."""
+    branch: tuple[int, int] | None = None
+    """Of a branch: its number of steps, and after how many of them it began."""
     state: TrainerState = field(default_factory=TrainerState)
     cursor: int = 0
     """Rows of the present step that went through already."""
@@ -97,6 +105,16 @@ class Member:
     @property
     def done(self) -> bool:
         return self.error is not None or len(self.logs) == len(self.stops)
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Steps that are done, and in all, with those of branches that are still to come."""
+        begun = self.branch[1] if self.branch else 0
+        if self.leaves:
+            n_steps = max(self.leaves.values()) + sum(stop - self.leaves[stop] for stop in self.stops)
+        else:
+            n_steps = max(self.stops) - begun
+        return n_steps if self.done else self.state.global_step - begun, n_steps
 
     @property
     def parameters(self) -> list[torch.Tensor]:
@@ -129,8 +147,34 @@ class Member:
         self.state.log_history.append({"loss": self.loss, "step": self.state.global_step})
         self.forget_step()
 
+    def branch_off(self, stop: int) -> Member:
+        """The end of the run of `stop` steps, from here on: a copy of all there is, with that run's learning rates."""
+        factors = copy_of(self.factors, learnt=True)
+        device = next(iter(self.parameters)).device
+        optimizer, scheduler = _optimiser(self.options, self.plan, factors, stop, device)
+        optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
+        scheduler.load_state_dict(self.scheduler.state_dict())
+        step = self.state.global_step
+        for group, rate, course in zip(
+            optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+        ):
+            group["lr"] = rate * course(step)
+        return replace(
+            self,
+            factors=factors,
+            stops={stop: self.stops.pop(stop)},
+            leaves={},
+            branch=(stop, step),
+            optimizer=optimizer,
+            scheduler=scheduler,
+            state=TrainerState(global_step=step, log_history=list(self.state.log_history)),
+            last={},
+            logs={},
+            notes=list(self.notes),
+        )
 
-def make_member(base: Any, entry: Entry) -> Member | str:
+
+def make_member(base: Any, number: int, entry: Entry) -> Member | str:
     """The job with the first weights it would have alone; or, in words, why it cannot share a base."""
     options = entry.job.options
     if entry.job.task.new_ids:
@@ -147,14 +191,20 @@ def make_member(base: Any, entry: Entry) -> Member | str:
         adapters.take_adapter_off(model)
     plan = plan_of(options, entry.job.data.train)
     planned = planned_steps(options, plan)
-    stops = {steps or planned: folder for steps, folder in entry.stops.items()}
+    stops = dict(sorted((steps or planned, folder) for steps, folder in entry.stops.items()))
     for folder in stops.values():
         folder.mkdir(parents=True, exist_ok=True)
     measure.check_disk(next(iter(stops.values())), sizes.trainable)
-    optimizer, scheduler = _optimiser(options, plan, factors, max(stops), base.device)
-    return Member(
-        entry, factors, plan, dict(sorted(stops.items())), plan.batch_size, optimizer, scheduler, sizes
-    )
+    leaves = {stop: options.departs_at(stop) for stop in stops}
+    total_steps = max(stops)
+    if len(stops) > 1 and any(step < stop for stop, step in leaves.items()):
+        # At its constant rate until the last branch is off.
+        told = {**options.lr_scheduler_kwargs, "num_decay_steps": 1}
+        options, total_steps = options.model_copy(update={"lr_scheduler_kwargs": told}), total_steps + 1
+    else:
+        leaves = {}
+    optimizer, scheduler = _optimiser(options, plan, factors, total_steps, base.device)
+    return Member(entry, number, factors, plan, stops, plan.batch_size, optimizer, scheduler, sizes, leaves)
 
 
 def _optimiser(

@@ -97,7 +97,8 @@ class TrainOptions(ComputeOptions, TemplateOptions):
         0.1,
         gt=0,
         le=1,
-        description="With warmup_stable_decay: share of the steps, the last, in which it falls to 0.",
+        description="With warmup_stable_decay: share of the steps, the last, in which it falls; for a number of steps"
+        " set lr_scheduler_kwargs: {num_decay_steps: …}.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimiser.")
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the mean gradient.")
@@ -201,10 +202,39 @@ class TrainOptions(ComputeOptions, TemplateOptions):
             self.warmup_steps if self.warmup_steps is not None else math.ceil(self.warmup_ratio * total_steps)
         )
 
+    def n_decay(self, total_steps: int) -> int:
+        """Steps, the last, in which the learning rate of warmup_stable_decay falls."""
+        told = self.lr_scheduler_kwargs.get("num_decay_steps")
+        return int(told) if told is not None else math.ceil(self.decay_ratio * total_steps)
+
     def schedule_arguments(self, total_steps: int) -> dict[str, float | str]:
         if self.lr_scheduler_type != "warmup_stable_decay":
             return dict(self.lr_scheduler_kwargs)
-        return {"num_decay_steps": math.ceil(self.decay_ratio * total_steps), **self.lr_scheduler_kwargs}
+        return {**self.lr_scheduler_kwargs, "num_decay_steps": self.n_decay(total_steps)}
+
+    def too_few_steps(self, total_steps: int) -> str | None:
+        """What is wrong where warm-up and a decay of so many steps do not fit into the run."""
+        if "num_decay_steps" not in self.lr_scheduler_kwargs:
+            return None
+        warmup, decay = self.n_warmup(total_steps), self.n_decay(total_steps)
+        if warmup + decay <= total_steps:
+            return None
+        return f"a warm-up of {warmup} steps and num_decay_steps: {decay} do not fit into {total_steps} steps"
+
+    @property
+    def knows_its_end(self) -> bool:
+        """Whether the first steps of a run depend on how many there will be, beside a decay at the end."""
+        by_ratio = self.warmup_steps is None and self.warmup_ratio > 0
+        if self.lr_scheduler_type == "constant":
+            return False
+        return by_ratio or self.lr_scheduler_type not in ("constant_with_warmup", "warmup_stable_decay")
+
+    def departs_at(self, total_steps: int) -> int:
+        """After how many steps the learning rate of a run is no longer that of a longer one (`knows_its_end` is
+        false): where the decay begins, or the end."""
+        if self.lr_scheduler_type != "warmup_stable_decay":
+            return total_steps
+        return max(total_steps - self.n_decay(total_steps), min(self.n_warmup(total_steps), total_steps))
 
     @model_validator(mode="after")
     def _everything_has_an_effect(self) -> TrainOptions:
@@ -258,8 +288,42 @@ def _of_schedule(options: TrainOptions) -> list[str]:
     if told - known:
         takes = ", ".join(sorted(known)) or "nothing"
         problems.append(f"lr_scheduler_kwargs: {name} takes {takes}, not {', '.join(sorted(told - known))}")
+    problems += _of_decay(options)
     if name == "cosine_with_min_lr" and not told & {"min_lr", "min_lr_rate"}:
         problems.append("lr_scheduler_kwargs: cosine_with_min_lr needs min_lr or min_lr_rate")
     if float(options.lr_scheduler_kwargs.get("lr_end", 0)) >= options.learning_rate:
         problems.append("lr_scheduler_kwargs: lr_end has to be below learning_rate")
+    return problems
+
+
+_SHAPES = ("linear", "cosine", "1-sqrt")
+
+
+def _of_decay(options: TrainOptions) -> list[str]:
+    """What is wrong with the settings of warmup_stable_decay."""
+    if options.lr_scheduler_type != "warmup_stable_decay":
+        return []
+    told, problems = options.lr_scheduler_kwargs, []
+    for name in ("warmup_type", "decay_type"):
+        if name in told and told[name] not in _SHAPES:
+            problems.append(f"lr_scheduler_kwargs: {name} is one of {', '.join(_SHAPES)}, not {told[name]}")
+    if "warmup_type" in told and not (
+        options.warmup_steps if options.warmup_steps is not None else options.warmup_ratio
+    ):
+        problems.append("lr_scheduler_kwargs: warmup_type has no effect without a warm-up")
+    if "num_cycles" in told and told.get("decay_type", "cosine") != "cosine":
+        problems.append(
+            f"lr_scheduler_kwargs: num_cycles has no effect with decay_type: {told['decay_type']}"
+        )
+    steps = told.get("num_decay_steps")
+    if steps is None:
+        return problems
+    if not isinstance(steps, float) or not steps.is_integer() or steps < 1:
+        return [*problems, f"lr_scheduler_kwargs: num_decay_steps is a whole number from 1 on, not {steps}"]
+    if changed(options, "decay_ratio"):
+        problems.append(
+            "decay_ratio has no effect beside lr_scheduler_kwargs: num_decay_steps; leave one of them out"
+        )
+    if options.max_steps and (short := options.too_few_steps(options.max_steps)):
+        problems.append(short)
     return problems

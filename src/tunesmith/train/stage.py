@@ -140,25 +140,28 @@ def train_step_counts(
 ) -> dict[int, TrainingLog]:
     """One run that leaves an adapter in `stops[n]` after n steps, for each n: that of a run with `max_steps: n`.
 
-    It costs as many steps as the largest n. That is possible where the learning rate of a step does not depend on how
-    many there will be. Each adapter has its own best validation and its own end by early stopping. `job.folder` is not
-    used; checkpoints lie in the folder of the first stop meanwhile.
+    That is possible where the learning rate of a step does not depend on how many there will be, but for a decay at
+    the end. With a constant rate it costs as many steps as the largest n. With `warmup_stable_decay` it costs one run
+    at the constant rate, up to where the last decay begins, and from it, for each n, a branch of that decay's steps.
+    Each adapter has its own best validation and its own end by early stopping. `job.folder` is not used; checkpoints
+    lie in the folder of the first stop meanwhile, and the same call goes on from them.
 
     Raises:
-        InputError: the schedule depends on the number of steps, or there are no stops.
+        InputError: the schedule depends on the number of steps; there are no stops; or one is too short for its decay.
         Others: as `train_adapter`.
     """
     options = job.options
-    by_ratio = options.warmup_steps is None and options.warmup_ratio > 0
-    warms_up = options.lr_scheduler_type == "constant_with_warmup" and by_ratio
-    if not options.lr_scheduler_type.startswith("constant") or warms_up:
+    if options.knows_its_end:
         raise InputError(
             "the learning rate of a step depends on how many steps there will be, so one run cannot stand for several",
             where="train.lr_scheduler_type",
-            do="Take lr_scheduler_type: constant, or train each number of steps by itself.",
+            do="Take lr_scheduler_type: constant, or warmup_stable_decay with warmup_steps, or train each number of "
+            "steps by itself.",
         )
     if not stops or min(stops) < 1:
         raise InputError("name at least one number of steps, from 1 on", where="stops")
+    if short := options.too_few_steps(min(stops)):
+        raise InputError(short, where="stops")
     from tunesmith.train.joint import train_together
 
     ordered: dict[int, Path] = dict(sorted(stops.items()))

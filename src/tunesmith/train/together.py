@@ -45,7 +45,8 @@ class JointTraining:
 
     def __init__(self, base: Any, members: Sequence[Member], progress: Progress) -> None:
         self.base = base
-        self.members = members
+        self.members = list(members)
+        self.n_jobs = len(members)
         self.progress = progress
         self.layout = EndToEnd()
         self.budget = float(_TOKENS_PER_PASS.get(base.device.type, _TOKENS_PER_PASS_ELSEWHERE))
@@ -56,6 +57,13 @@ class JointTraining:
         self.meter = EnergyMeter(base.device)
         self.charged = (time.monotonic(), 0.0)
         """Time and joules up to which all is charged to some member."""
+        self.seconds = 0.0
+        """All that was charged, over all sittings."""
+
+    def begin(self) -> None:
+        """Before the first pass of the first sitting."""
+        for member in list(self.members):
+            self._branch_off(member)
 
     def live(self) -> list[Member]:
         """Who takes part in the next pass: the first that are not done, as many as fill it."""
@@ -125,6 +133,7 @@ class JointTraining:
             member.seconds += seconds * count / sum(counts)
             member.joules += joules * count / sum(counts)
         self.charged = now
+        self.seconds += seconds
 
     def _take_less(self, live: list[Member]) -> None:
         for member in live:
@@ -173,16 +182,22 @@ class JointTraining:
         for stop in list(member.stops):
             if stop not in member.logs and (stop == step or (exhausted and stop > step)):
                 self._finish(member, stop)
+        self._branch_off(member)
         if member.done:
             member.optimizer.state.clear()
 
+    def _branch_off(self, member: Member) -> None:
+        """Begin the branches that leave a run here. They go through first, so that few are in memory at a time."""
+        for stop in list(member.stops):
+            if stop not in member.logs and member.leaves.get(stop) == member.state.global_step:
+                self.members.insert(self.members.index(member), member.branch_off(stop))
+
     def _report(self, member: Member) -> None:
         """Say that this member ends a step now."""
-        steps = [max(one.stops) if one.done else one.state.global_step for one in self.members]
-        total = sum(max(one.stops) for one in self.members)
+        done, total = (sum(part) for part in zip(*(one.work for one in self.members), strict=True))
         together = len(self.shared.adapters)
         what = f"training {together} adapters together" if together > 1 else "training"
-        self.progress(sum(steps) + 1, total, f"{what}, loss {member.loss:.3f}")
+        self.progress(done + 1, total, f"{what}, loss {member.loss:.3f}")
 
     def _validate(self, member: Member) -> dict[str, float]:
         task = member.entry.job.task
@@ -203,9 +218,8 @@ class JointTraining:
         factors = member.best if best is not None and best != step else member.factors
         assert factors is not None
         save_factors(self.base, member.entry, factors, member.stops[stop])
-        together = len(self.members) > 1
         energy = replace(self.meter.energy(), joules=member.joules)
-        if together:
+        if self.n_jobs > 1:
             energy = replace(energy, how=f"{energy.how}; shared out by tokens among the jobs of a pass")
         member.logs[stop] = training_log(
             replace(job, folder=member.stops[stop]),
@@ -215,16 +229,25 @@ class JointTraining:
             member.sizes,
             Took(member.seconds, measure.peak_memory_mb(self.base.device), energy),
             resumed=member.resumed,
-            notes=[*self._how(member, stop), *member.notes],
+            notes=[*self._how(member), *member.notes],
         )
 
-    def _how(self, member: Member, stop: int) -> list[str]:
+    def _how(self, member: Member) -> list[str]:
         notes = []
-        if len(self.members) > 1:
+        if self.n_jobs > 1:
             notes.append(
-                f"one of {len(self.members)} adapters trained together, sharing the base's forward and backward; "
+                f"one of {self.n_jobs} adapters trained together, sharing the base's forward and backward; "
                 "its seconds and energy are its share of the passes by tokens"
             )
-        if len(member.stops) > 1:
-            notes.append(f"taken after {stop} steps from one run of {max(member.stops)}")
+        counts = [stop for stop in member.entry.stops if stop is not None]
+        if len(counts) > 1:
+            leaves = {stop: member.options.departs_at(stop) for stop in counts}
+            step = member.branch[1] if member.branch else member.state.global_step
+            cost = max(leaves.values()) + sum(stop - left for stop, left in leaves.items())
+            notes.append(f"taken after {step} steps from one run of {max(leaves.values())}")
+            if member.branch:
+                notes[-1] += (
+                    f", and decayed in {member.branch[0] - step} steps of its own; "
+                    f"all {len(counts)} together take {cost} steps"
+                )
         return notes
