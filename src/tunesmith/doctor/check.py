@@ -10,6 +10,9 @@ Standing = Literal["ok", "note", "failed", "missing"]
 """`note`: a run works, and there is something to know; `failed`: its result would be wrong, or it would stop;
 `missing`: something has to be got first."""
 
+SHOWN = 3
+"""Of rows or labels that something is wrong with, so many are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

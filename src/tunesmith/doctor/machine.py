@@ -74,21 +74,35 @@ def _torch() -> list[Check]:
 def available_memory() -> int | None:
     """Bytes of memory this process can still get: what the system has, or what its control group leaves; `None` where
     the system does not say."""
-    found: list[int] = []
+    return _least(_meminfo("MemAvailable"), *(limit - used for limit, used in _control_group()))
+
+
+def total_memory() -> int | None:
+    """Bytes of memory of the machine, or of this process's control group where that is less; `None` where the system
+    does not say."""
+    return _least(_meminfo("MemTotal"), *(limit for limit, _ in _control_group()))
+
+
+def _least(first: int | None, *others: int) -> int | None:
+    return None if first is None else min((first, *others))
+
+
+def _meminfo(name: str) -> int | None:
     try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _control_group() -> list[tuple[int, int]]:
+    """(limit, used) in bytes, where there is a limit."""
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
         used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
-        if limit.isdigit() and used.isdigit():
-            found.append(int(limit) - int(used))
     except OSError:
-        pass
-    return min(found) if found else None
+        return []
+    return [(int(limit), int(used))] if limit.isdigit() and used.isdigit() else []
 
 
 def _four_bits() -> Check:

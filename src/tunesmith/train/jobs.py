@@ -48,16 +48,22 @@ class Prepared:
 def prepare(job: Job, task: str) -> Prepared:
     """Check the options against the task, open it, and render the rows. Raises what these do."""
     job = with_base(job, task)
-    options = job.options
-    opened = open_task(
+    opened = open_for(job, task)
+    data = render_rows(opened, job.train, job.validation, job.options)
+    return Prepared(opened, data, job.folder, job.options)
+
+
+def open_for(job: Job, task: str) -> Task:
+    """The task as the job is trained with it; for a classifier, with the labels of the job's rows."""
+    job = with_base(job, task)
+    return open_task(
         task,
-        options.base,
-        options,
-        max_length=options.max_length,
-        truncate=options.truncate,
+        job.options.base,
+        job.options,
+        max_length=job.options.max_length,
+        truncate=job.options.truncate,
         **_own_settings(task, job),
     )
-    return Prepared(opened, render_rows(opened, job.train, job.validation, options), job.folder, options)
 
 
 def with_base(job: Job, task: str) -> Job:
