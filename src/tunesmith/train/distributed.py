@@ -32,6 +32,8 @@ _COLLECTIVE_PATIENCE = timedelta(hours=2)
 """How long processes wait for each other inside a training: one may be writing a checkpoint to a slow disk."""
 _SECONDS_FOR_A_REASON = 10.0
 """How long a process that was left alone waits for the word of the one that failed."""
+_SECONDS_TO_LEAVE = 3.0
+"""How long the first process stays when it is done, so that the others can read why: one that is dead never does."""
 _FOREVER = timedelta(days=3650)
 
 _THEIRS = ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_USE_FSDP", "ACCELERATE_TORCH_DEVICE")
@@ -271,10 +273,13 @@ def leading() -> Iterator[None]:
         raise _lost() from None
     finally:
         _leading["is"] = False
-        signal.signal(signal.SIGTERM, before)
-        with contextlib.suppress(RuntimeError):  # the store may be gone with its launcher
+        with contextlib.suppress(RuntimeError, _Stopped):  # the store may be gone with its launcher
             _store().set("over", "1")
             _store().set(f"call/{_leading['calls']}", "end")
+            if os.environ.get("TORCHELASTIC_USE_AGENT_STORE", "").lower() != "true":
+                # It lives in this process, and the others read from it that the run is over.
+                _comes(*(f"left/{rank}" for rank in range(1, world().size)), seconds=_SECONDS_TO_LEAVE)
+        signal.signal(signal.SIGTERM, before)
         leave()
 
 
@@ -320,6 +325,8 @@ def follow(do: Callable[[Any], None]) -> int:
             raise
         return _tell_the_first(error)
     finally:
+        with contextlib.suppress(RuntimeError, _Stopped):
+            _store().set(f"left/{world().rank}", "1")
         leave()
 
 
@@ -330,31 +337,36 @@ def _wait_for(key: str) -> str:
 
 
 def _tell_the_first(error: TunesmithError) -> int:
-    """The first process prints it; if it does not hear, it is printed here."""
-    with contextlib.suppress(RuntimeError, _Stopped):
+    """The first process prints it, as soon as it finds that this one is gone; if it cannot hear, it is printed here."""
+    try:
         _store().set("failed", json.dumps({"rank": world().rank, "message": str(error)}))
-        if _comes("heard"):
-            return error.exit_code
-    print(f"tunesmith: process {world().rank}: {error}", file=sys.stderr)
+    except (RuntimeError, _Stopped):
+        print(f"tunesmith: process {world().rank}: {error}", file=sys.stderr)
     return error.exit_code
 
 
 def _left_alone() -> int:
     """Some process is gone. The first one says so, unless it is the first one that is gone."""
-    with contextlib.suppress(RuntimeError, _Stopped):
+    message = _gone("the first process")
+    try:
         if _comes("over"):
             return 1
+    except RuntimeError:  # where there is no launcher to hold it, the store went with the first process
+        message = "the first process is gone; if it did not say why, it was killed, or short of memory"
+    except _Stopped:
+        pass
     if world().rank == 1:
-        print(f"tunesmith: {_gone('the first process')}", file=sys.stderr)
+        print(f"tunesmith: {message}", file=sys.stderr)
     return 1
 
 
-def _comes(key: str) -> bool:
-    deadline = time.monotonic() + _SECONDS_FOR_A_REASON
+def _comes(*keys: str, seconds: float = _SECONDS_FOR_A_REASON) -> bool:
+    """Whether all these words are said within so many seconds."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if _store().check([key]):
+        if _store().check(list(keys)):
             return True
-        time.sleep(0.1)
+        time.sleep(0.05)
     return False
 
 
@@ -378,14 +390,12 @@ def is_loss(error: BaseException) -> bool:
 
 def _lost() -> LostProcess:
     """Why the first process cannot go on: the word of the one that failed, or that there was none."""
-    with contextlib.suppress(RuntimeError, _Stopped):
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline:
-            if _store().check(["failed"]):
+    for _ in range(2):  # the launcher may want this process to end just now, too
+        with contextlib.suppress(RuntimeError, _Stopped):
+            if _comes("failed", seconds=2.0):
                 word = json.loads(_store().get("failed"))
-                _store().set("heard", "1")
                 return LostProcess(f"process {word['rank']}: {word['message']}")
-            time.sleep(0.1)
+            break
     return LostProcess(_gone("another process of this run"))
 
 
