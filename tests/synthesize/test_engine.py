@@ -246,13 +246,13 @@ KILLED = textwrap.dedent("""
 """)
 
 
-def start(server: StubServer, journal: Path) -> subprocess.Popen[bytes]:
+def start(server: StubServer, journal: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     root = str(SOURCE.parent)
     return subprocess.Popen(
         [sys.executable, "-c", KILLED, server.url, str(journal)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), root])},
         cwd=root,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         stdout=subprocess.DEVNULL,
         # What runs in the background of a shell ignores Ctrl-C, and its children would too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -301,14 +301,16 @@ def test_second_interrupt_does_not_wait(tmp_path: Path) -> None:
         return answer
 
     with StubServer(script) as server:
-        process = start(server, tmp_path / "j.sqlite")
+        process = start(server, tmp_path / "j.sqlite", subprocess.PIPE)
         wait_for(server, 48)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert process.poll() is None, "the first one waits for what is in flight"
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        said = process.communicate(timeout=10)[1].decode()
+        assert "KeyboardInterrupt" in said
+        assert "pending" not in said, "asyncio complains of what was left behind"
         kept = Journal(tmp_path / "j.sqlite")
         try:
             assert kept.usage().replies == 40

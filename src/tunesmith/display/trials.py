@@ -23,7 +23,11 @@ def show_tried(tried: list[Tried], *, trace: bool) -> None:
         for record in one.records:
             console.print(_verdict(record), markup=False, soft_wrap=True)
         if not one.records:
-            console.print("  (nothing was made of it)", markup=False)
+            later = any(other.chunk_id == one.chunk_id for other in tried[number:])
+            said = (
+                "what became of it stands at the last request about it" if later else "nothing was made of it"
+            )
+            console.print(f"  ({said})", markup=False)
     made = sum(isinstance(record, Example) for one in tried for record in one.records)
     refused = sum(len(one.records) for one in tried) - made
     console.print(f"{made} examples, {refused} refused", markup=False)
