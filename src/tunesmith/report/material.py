@@ -36,6 +36,7 @@ def data_section(study: Study) -> Section | None:
             "lengths": _length_lines(study),
             "window": count(study.window or 0),
             "base": study.base,
+            "source_word": _source_word(study),
             "sources": sources[:SOURCES_SHOWN],
             "sources_left_out": max(0, len(sources) - SOURCES_SHOWN),
             "notes": _note_lines([note for note in study.notes if not note.is_refusal]),
@@ -65,7 +66,7 @@ def _steps(study: Study) -> list[dict[str, Any]]:
     drafts = len(study.examples) + len(study.refused)
     if drafts:
         steps.append(
-            _step("Drafts written", drafts, f"questions and answers by {teacher_words(study.teacher)}", 1.0)
+            _step("Drafts written", drafts, f"{_written(study)} by {teacher_words(study.teacher)}", 1.0)
         )
         lost = f"{plural(len(study.refused), 'draft')} refused ({share(len(study.refused), drafts)})"
         steps.append(_step("Accepted", len(study.examples), lost, len(study.examples) / drafts))
@@ -79,11 +80,21 @@ def _steps(study: Study) -> list[dict[str, Any]]:
             ("test", "for the verdict"),
         ):
             rows = [row for row in study.rows if row.split == split]
-            documents = plural(len({row.source_id for row in rows}), "document")
+            documents = plural(len({row.source_id for row in rows}), _source_word(study))
             steps.append(
                 _step(split, len(rows), f"{use}; from {documents}", len(rows) / whole, is_split=True)
             )
     return steps
+
+
+def _source_word(study: Study) -> str:
+    """What rows are held out together by: without documents it may be a product, or whatever the plan says."""
+    return "document" if study.sources else "source"
+
+
+def _written(study: Study) -> str:
+    kinds = {example.kind for example in study.examples}
+    return "questions and answers" if kinds <= {"question_answer"} else "texts"
 
 
 def _data_words(facts: Mapping[str, Any]) -> str:
