@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
         "templates",
         "sentences",
         "endpoints",
+        "hub",
     },
     {"models"},
     {"tasks"},

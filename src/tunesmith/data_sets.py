@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import InputError, MissingError
+from tunesmith.errors import InputError
+from tunesmith.hub import DATA_SET, fetch
 from tunesmith.records import SplitName
 from tunesmith.tables import SUFFIXES
 
@@ -84,7 +85,8 @@ def find_tables(asked: str, root: Path, *, subset: str | None = None, key: str =
             )
         return Found(tuple(files))
     if is_hub_id(asked):
-        return _of_folder(_from_hub(asked, where), asked, subset, where)
+        folder = fetch(asked, _HUB_FILES, kind="dataset", where=where, advice=DATA_SET)
+        return _of_folder(folder, asked, subset, where)
     raise InputError(
         "there is no such file or folder",
         where=where,
@@ -265,40 +267,3 @@ def labels_in_schema(path: Path) -> dict[str, dict[str, str]]:
         for column, feature in features.items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
     }
-
-
-def _from_hub(name: str, where: str) -> Path:
-    """A local folder with the tables of a hub data set; from the cache where it is there and the hub is not."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=_HUB_FILES))
-    except HFValidationError as error:
-        raise MissingError(
-            "this is neither a file nor a hub id", where=where, do="give a path, or owner/name"
-        ) from error
-    except GatedRepoError as error:
-        raise MissingError(
-            "the hub asks for terms to be accepted for this data set",
-            where=where,
-            do="accept them on its page, then set HF_TOKEN or run `hf auth login`",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise MissingError(
-            "the hub knows no such data set, or it is private",
-            where=where,
-            do="check the spelling, or set HF_TOKEN",
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise MissingError(
-            "there is no such file here, and the hub cannot be reached for a data set of that name",
-            where=where,
-            do="check the path, or go online once: after that the set is on this machine",
-        ) from error

@@ -62,3 +62,9 @@ class MissingError(TunesmithError):
     """A model, package, key or file that the work needs is not there."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """What another library said, in at most 200 characters; its name for the error where it said nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

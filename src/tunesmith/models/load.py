@@ -1,201 +1,68 @@
-"""From the name of a model to a folder, a tokenizer, weights in memory, and the hash that says which weights they are.
+"""A model in memory: its tokenizer, and its weights with the head a task needs, in 4 bits where that is asked.
 
-A name is `builtin` (the small model that ships with tunesmith), a folder, or a hub id such as `Qwen/Qwen3-0.6B`. All
-three end in a local folder, so that everything after `model_folder` is the same for each, online or not.
+Where a model lies is the business of `folders`, where it computes that of `machine`; what most callers need of both is
+handed on here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
-
-from tunesmith.errors import InputError, MissingError
-from tunesmith.models.quantised import (
-    check_four_bits,
-    check_widths,
-    four_bit_config,
-    keep_as_quantised,
+from tunesmith.errors import InputError, MissingError, first_line
+from tunesmith.models.folders import (
+    BUILTIN,
+    BUILTIN_ENCODER,
+    check_before_the_run,
+    is_at_hand,
+    model_folder,
+    weight_files,
+    weights_sha256,
 )
-from tunesmith.options import Options, changed
+from tunesmith.models.machine import (
+    ComputeOptions,
+    DtypeName,
+    choose_device,
+    choose_dtype,
+    cpu_multiplies_bfloat16,
+    free_cores,
+    set_threads,
+)
+from tunesmith.models.quantised import check_four_bits, check_widths, four_bit_config, keep_as_quantised
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+__all__ = [
+    "BUILTIN",
+    "BUILTIN_ENCODER",
+    "ComputeOptions",
+    "DtypeName",
+    "Head",
+    "check_before_the_run",
+    "choose_device",
+    "choose_dtype",
+    "cpu_multiplies_bfloat16",
+    "four_bits",
+    "free_cores",
+    "is_at_hand",
+    "load_model",
+    "load_tokenizer",
+    "model_folder",
+    "quiet",
+    "set_threads",
+    "weight_files",
+    "weights_sha256",
+]
 
-BUILTIN = "builtin"
-BUILTIN_ENCODER = "builtin-encoder"
 Head = Literal["causal", "seq2seq", "classify"]
 _LOADERS = {
     "causal": "AutoModelForCausalLM",
     "seq2seq": "AutoModelForSeq2SeqLM",
     "classify": "AutoModelForSequenceClassification",
 }
-_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py"]
-_hashes: dict[tuple[str, int, int], str] = {}
-
-
-class ComputeOptions(Options):
-    """Where and how exactly a model computes: the part that training and generation share."""
-
-    dtype: DtypeName = Field(
-        "auto", description="Precision of the weights; auto takes the fastest the device is good at."
-    )
-    device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1, mps.")
-    threads: int | None = Field(
-        None, ge=1, description="CPU threads; empty takes the cores that are free at the start."
-    )
-    trust_remote_code: bool = Field(False, description="Run Python code that comes with a model from a hub.")
-    load_in_4bit: bool | None = Field(
-        None,
-        description="Hold the weights in 4 bits (bitsandbytes); empty: in training with method: qlora, in use as in"
-        " training.",
-    )
-    bnb_4bit_quant_type: Literal["nf4", "fp4"] = Field("nf4", description="Kind of 4-bit numbers.")
-    bnb_4bit_use_double_quant: bool = Field(
-        True, description="Hold the scales of the 4-bit numbers in 8 bits."
-    )
-    bnb_4bit_compute_dtype: DtypeName = Field(
-        "auto", description="Precision of products with 4-bit weights; auto is that of dtype."
-    )
-
-    @property
-    def in_four_bits(self) -> bool:
-        return bool(self.load_in_4bit)
-
-    @model_validator(mode="after")
-    def _four_bits_have_an_effect(self) -> Self:
-        idle = changed(self, "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype")
-        if idle and not self.in_four_bits:
-            raise ValueError(f"{', '.join(idle)} has no effect without load_in_4bit: true")
-        return self
-
-
-def model_folder(name: str) -> Path:
-    """The local folder that holds the model called `name`, downloaded from the hub if it has to be.
-
-    Raises:
-        MissingError: no such folder, a folder without config or weights, or a hub id that cannot be reached.
-    """
-    if name == BUILTIN:
-        from tunesmith.models.builtin import base_folder
-
-        return _checked(Path(base_folder()), name)
-    if name == BUILTIN_ENCODER:
-        from tunesmith.models.builtin import encoder_folder
-
-        return _checked(encoder_folder(), name)
-    folder = Path(name).expanduser()
-    if folder.exists():
-        return _checked(folder, name)
-    if _looks_like_path(name):
-        raise MissingError(
-            "there is no such model folder", where=name, do="Give an existing folder, a hub id, or `builtin`."
-        )
-    return _checked(_from_hub(name), name)
-
-
-def check_before_the_run(name: str) -> None:
-    """Raise `MissingError` now for a model that cannot be there later; a hub id is left for when it is needed."""
-    if name in (BUILTIN, BUILTIN_ENCODER) or Path(name).expanduser().exists() or _looks_like_path(name):
-        model_folder(name)
-
-
-def is_at_hand(name: str) -> bool:
-    """Whether the model is on this machine: built in, a folder, or in the hub's cache. Nothing is fetched."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if name in (BUILTIN, BUILTIN_ENCODER) or Path(name).expanduser().is_dir():
-        return True
-    try:
-        return isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError:
-        return False
-
-
-def _looks_like_path(name: str) -> bool:
-    """A hub id is `name` or `owner/name`; all else that is not there was meant as a path."""
-    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") != 1
-
-
-def _checked(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
-        raise MissingError(
-            "a model is a folder, and this is a file", where=name, do="Give the folder it stands in."
-        )
-    if not (folder / "config.json").is_file():
-        adapter = (folder / "adapter_config.json").is_file()
-        raise MissingError(
-            "this is an adapter, not a model" if adapter else "there is no config.json in the model folder",
-            where=name,
-            do="Give the base model that the adapter was trained on."
-            if adapter
-            else "Give the folder that `save_pretrained` wrote.",
-        )
-    if not weight_files(folder):
-        pickled = [path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt"}]
-        what = (
-            f"the weights are only there as pickle ({pickled[0]})"
-            if pickled
-            else "there are no weights in the model folder"
-        )
-        raise MissingError(
-            what,
-            where=name,
-            do="Save them as safetensors: `model.save_pretrained(folder)`; pickled weights can run code.",
-        )
-    return folder
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model or adapter folder, by name."""
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except HFValidationError as error:
-        raise MissingError(
-            "this is neither a folder nor a hub id",
-            where=name,
-            do="Give an existing folder, a hub id, or `builtin`.",
-        ) from error
-    except GatedRepoError as error:
-        raise MissingError(
-            "the hub asks for a licence to be accepted for this model",
-            where=name,
-            do="Accept it on the model's page, then set HF_TOKEN or run `hf auth login`.",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise MissingError(
-            "the hub knows no such model, or it is private",
-            where=name,
-            do="Check the spelling, or set HF_TOKEN.",
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise MissingError(
-            "the model is not on this machine, and the hub cannot be reached",
-            where=name,
-            do="Go online once, give a local folder, or take `builtin`.",
-        ) from error
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -214,7 +81,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedT
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingError(
-            f"the tokenizer cannot be loaded ({_first_line(error)})",
+            f"the tokenizer cannot be loaded ({first_line(error)})",
             where=name,
             do="Save it next to the weights: `tokenizer.save_pretrained(folder)`.",
         ) from error
@@ -301,7 +168,7 @@ def four_bits(compute: ComputeOptions, place: torch.device) -> dict[str, Any]:
 
 
 def _loading_problem(error: Exception, name: str) -> InputError | MissingError:
-    text = _first_line(error)
+    text = first_line(error)
     if "trust_remote_code" in str(error):
         return MissingError(
             "this model brings its own Python code",
@@ -315,106 +182,6 @@ def _loading_problem(error: Exception, name: str) -> InputError | MissingError:
     if isinstance(error, OSError | ValueError | KeyError | RuntimeError):
         return InputError(f"the model cannot be loaded ({text})", where=name, do="Check its config.json.")
     raise error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def choose_device(device: str) -> torch.device:
-    """The device called `device`; `auto` is the GPU if there is one.
-
-    Raises:
-        MissingError: the device is not there.
-    """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise MissingError(
-            f"the device {device!r} cannot be used ({_first_line(error)})",
-            do="Take `device: auto` or `device: cpu`.",
-        ) from error
-    return place
-
-
-def choose_dtype(dtype: DtypeName, device: torch.device) -> torch.dtype:
-    """The precision called `dtype`; `auto` is bfloat16 where the device multiplies it in hardware, else float32."""
-    import torch
-
-    if dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu" and cpu_multiplies_bfloat16():
-        return torch.bfloat16
-    return torch.float32
-
-
-def cpu_multiplies_bfloat16() -> bool:
-    """Whether this CPU has AMX tiles for bfloat16: without them bfloat16 is slower than float32 on a CPU."""
-    import torch
-
-    if hasattr(torch.cpu, "get_capabilities"):
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    return bool(torch.cpu._is_amx_tile_supported())  # torch 2.6 to 2.9 have no public question for it
-
-
-def set_threads(threads: int | None) -> int:
-    """Give torch that many CPU threads and return the number; `None` takes the cores that are free now.
-
-    More OpenMP threads than free cores make them wait for each other: two threads on two busy cores are several times
-    slower than one. `OMP_NUM_THREADS` in the environment is obeyed when no number is given.
-    """
-    import torch
-
-    if threads is None:
-        asked = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(asked) if asked.isdigit() and int(asked) > 0 else free_cores()
-    torch.set_num_threads(threads)
-    return threads
-
-
-def free_cores() -> int:
-    """Cores this process may use, less what ran on the machine during the last minute; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, min(allowed, round(allowed - busy)))
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 of the weights in a model or adapter folder: of the one safetensors file, or of the list of several.
-
-    Files are read again only when their size or time of change differs.
-
-    Raises:
-        MissingError: there are no safetensors in the folder.
-    """
-    files = weight_files(folder)
-    if not files:
-        raise MissingError(
-            "there are no weights (safetensors) in the folder", where=str(folder), do="Train it again."
-        )
-    if len(files) == 1:
-        return _file_sha256(files[0])
-    listing = "".join(f"{path.name} {_file_sha256(path)}\n" for path in files)
-    return hashlib.sha256(listing.encode()).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    state = path.stat()
-    key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
-    if key not in _hashes:
-        with path.open("rb") as file:
-            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _hashes[key]
 
 
 @contextmanager

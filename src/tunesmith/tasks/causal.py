@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
-from tunesmith.models.load import ComputeOptions, load_model, load_tokenizer, model_folder
+from tunesmith.models.load import ComputeOptions
 from tunesmith.models.vocabulary import fit_vocabulary
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
+from tunesmith.tasks.opening import UNLIMITED, load_with_head, open_base, shipped_generation_config
 from tunesmith.tasks.templates import PLAIN_TEMPLATE, THOUGHT_TAGS, USUAL, Template, TemplateOptions
 from tunesmith.tasks.texts import fitting_ids
 
@@ -60,11 +61,11 @@ class CausalTask:
             InputError: the model says nowhere which token ends a text, or an option of the template has no effect.
         """
         options = template_only(template)
-        tokenizer = load_tokenizer(base, trust_remote_code=compute.trust_remote_code)
+        tokenizer, config = open_base(base, compute)
         add_tokens(tokenizer, options.added_tokens, base)
         words = Template(tokenizer, options)
         words.check(base)
-        config = _text_config(base, compute)
+        config = config.get_text_config(decoder=True)
         context = _context_length(config, tokenizer)
         return cls(
             tokenizer=tokenizer,
@@ -77,14 +78,7 @@ class CausalTask:
         )
 
     def load(self, base: str, compute: ComputeOptions) -> PreTrainedModel:
-        model = load_model(
-            base,
-            dtype=compute.dtype,
-            device=compute.device,
-            head="causal",
-            trust_remote_code=compute.trust_remote_code,
-            compute=compute,
-        )
+        model = load_with_head(base, compute, "causal")
         if self.new_ids:
             fit_vocabulary(model, len(self.tokenizer))
         return model
@@ -234,17 +228,10 @@ class CausalTask:
         return {}
 
 
-def _text_config(base: str, compute: ComputeOptions) -> Any:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model_folder(base), trust_remote_code=compute.trust_remote_code)
-    return config.get_text_config(decoder=True)
-
-
 def _context_length(config: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     """The most positions the model was made for; what the tokenizer says where the config is silent."""
     length = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    return int(min(length, 1 << 20))
+    return int(min(length, UNLIMITED))
 
 
 def _new_ids(tokenizer: PreTrainedTokenizerBase, added: Sequence[str], config: Any) -> tuple[int, ...]:
@@ -288,12 +275,9 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str], base: 
 def end_tokens(base: str, tokenizer: PreTrainedTokenizerBase, turn_end: int | None = None) -> tuple[int, ...]:
     """The tokenizer's end token, then those the model was shipped with (Gemma and Llama 3 end a turn with another), and
     the control token with which the template ends an answer, should neither name it."""
-    from transformers import GenerationConfig
-
     ids: list[int] = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    if (model_folder(base) / "generation_config.json").is_file():
-        shipped = GenerationConfig.from_pretrained(model_folder(base)).eos_token_id
-        ids += shipped if isinstance(shipped, list) else [shipped] if shipped is not None else []
+    shipped = getattr(shipped_generation_config(base), "eos_token_id", None)
+    ids += shipped if isinstance(shipped, list) else [shipped] if shipped is not None else []
     ids += [] if turn_end is None else [turn_end]
     if not ids:
         raise InputError(

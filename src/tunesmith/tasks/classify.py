@@ -19,16 +19,16 @@ from tunesmith.models.classifier import (
     load_classifier,
     pooled_states,
 )
-from tunesmith.models.load import ComputeOptions, load_tokenizer, model_folder
+from tunesmith.models.load import ComputeOptions, model_folder
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import Batch, Rendered, Truncate
+from tunesmith.tasks.opening import UNLIMITED, open_base
 from tunesmith.tasks.texts import control_tokens, fitting_ids, too_long, without_control_tokens
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_UNLIMITED = 1 << 20
 MEASURES = ("accuracy", "precision", "recall", "f1", "mcc")
 """What is measured on the validation rows after an epoch, as `score` defines it."""
 
@@ -80,10 +80,7 @@ class ClassifyTask:
             MissingError: the model or its tokenizer is not there.
             InputError: it is not made for reading texts.
         """
-        from transformers import AutoConfig
-
-        tokenizer = load_tokenizer(base, trust_remote_code=compute.trust_remote_code)
-        config = AutoConfig.from_pretrained(model_folder(base), trust_remote_code=compute.trust_remote_code)
+        tokenizer, config = open_base(base, compute)
         context = _context_length(config, tokenizer)
         return cls(
             tokenizer=tokenizer,
@@ -250,7 +247,7 @@ def _context_length(config: Any, tokenizer: Any) -> int:
     """
     text_config = config.get_text_config()
     positions = getattr(text_config, "max_position_embeddings", None)
-    lengths = [length for length in (positions, tokenizer.model_max_length) if length and length < _UNLIMITED]
+    lengths = [length for length in (positions, tokenizer.model_max_length) if length and length < UNLIMITED]
     is_shifted = "roberta" in config.model_type or config.model_type in ("camembert", "longformer")
     if positions and is_shifted:
         lengths.append(positions - (config.pad_token_id or 0) - 1)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import InputError
 from tunesmith.models.fast import logits_only_at
-from tunesmith.models.load import ComputeOptions, load_model, load_tokenizer, model_folder
+from tunesmith.models.load import ComputeOptions
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
 from tunesmith.tasks.causal import end_tokens
+from tunesmith.tasks.opening import UNLIMITED, load_with_head, open_base, shipped_generation_config
 from tunesmith.tasks.texts import control_tokens, fitting_ids, too_long, without_control_tokens
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_UNLIMITED = 1 << 20
-"""tokenizers without a limit say a number far above this."""
 _USUAL_SOURCE = 512
 """Most source tokens where neither the tokenizer nor the config names a limit, as T5 was trained."""
 
@@ -68,10 +67,7 @@ class Seq2SeqTask:
             MissingError: the model or its tokenizer is not there.
             InputError: it is no encoder-decoder, or says nowhere how an answer begins or ends.
         """
-        from transformers import AutoConfig
-
-        tokenizer = load_tokenizer(base, trust_remote_code=compute.trust_remote_code)
-        config = AutoConfig.from_pretrained(model_folder(base), trust_remote_code=compute.trust_remote_code)
+        tokenizer, config = open_base(base, compute)
         if not config.is_encoder_decoder:
             raise InputError(
                 f"this model ({config.model_type}) is no encoder-decoder, so it cannot do task: seq2seq",
@@ -79,10 +75,10 @@ class Seq2SeqTask:
                 do="Take task: causal, or a model such as google/flan-t5-small or facebook/bart-base.",
             )
         # Positions that are learnt end somewhere; T5's are relative and do not.
-        hard = getattr(config, "max_position_embeddings", None) or _UNLIMITED
-        usual = [hard, *(length for length in (tokenizer.model_max_length,) if length < _UNLIMITED)]
+        hard = getattr(config, "max_position_embeddings", None) or UNLIMITED
+        usual = [hard, *(length for length in (tokenizer.model_max_length,) if length < UNLIMITED)]
         context = (
-            min(usual) if min(usual) < _UNLIMITED else getattr(config, "n_positions", None) or _USUAL_SOURCE
+            min(usual) if min(usual) < UNLIMITED else getattr(config, "n_positions", None) or _USUAL_SOURCE
         )
         return cls(
             tokenizer=tokenizer,
@@ -95,14 +91,7 @@ class Seq2SeqTask:
         )
 
     def load(self, base: str, compute: ComputeOptions) -> PreTrainedModel:
-        return load_model(
-            base,
-            dtype=compute.dtype,
-            device=compute.device,
-            head="seq2seq",
-            trust_remote_code=compute.trust_remote_code,
-            compute=compute,
-        )
+        return load_with_head(base, compute, "seq2seq")
 
     def answer_length(self, row: Row) -> int:
         return len(self._target_ids(row.completion))
@@ -239,11 +228,7 @@ def decoder_inputs(model: Any, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _start(base: str, config: Any) -> dict[str, int]:
-    from transformers import GenerationConfig
-
-    shipped: Any = None
-    if (model_folder(base) / "generation_config.json").is_file():
-        shipped = GenerationConfig.from_pretrained(model_folder(base))
+    shipped = shipped_generation_config(base)
     found: dict[str, int] = {}
     for name in ("decoder_start_token_id", "forced_bos_token_id"):
         value = getattr(shipped, name, None)
