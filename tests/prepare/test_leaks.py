@@ -129,6 +129,35 @@ def test_words_of_a_template_are_no_leak() -> None:
     assert rules(train[0], test[0]) != {}  # two rows make no template
 
 
+def test_long_texts_may_share_a_run_by_chance() -> None:
+    """100 words of which 13 stand in a row of another 100 are 13 %; two such runs are 26 %."""
+    run, other = " ".join(WORDS[:13]), " ".join(f"other{n}" for n in range(13))
+    fill = [f"{side}{n}" for side in "ab" for n in range(87)]
+    held = row("t", "test", "", " ".join([run, *fill[:87]]))
+    train = row("s", "train", "", " ".join([*fill[87:], run]))
+    assert find_leaks([train, held]).leaks == []
+    (leak,) = find_leaks([train, held], words_share=0).leaks
+    assert (leak.rule, leak.evidence) == ("same_words", run)
+    held = row("t", "test", "", " ".join([run, *fill[:37], other, *fill[37:74]]))
+    train = row("s", "train", "", " ".join([other, *fill[87:161], run]))
+    (leak,) = find_leaks([train, held]).leaks
+    assert leak.rule == "same_words"
+    # a short row that stands in a long one is seen, whichever of the two is held out
+    short, long = " ".join(WORDS[:14]), " ".join([*WORDS[:14], *fill])
+    for first, second in ((short, long), (long, short)):
+        found = find_leaks([row("s", "train", "", first), row("t", "test", "", second)]).leaks
+        assert "same_words" in {leak.rule for leak in found}
+
+
+def test_share_of_words_in_common_by_hand() -> None:
+    words = [f"w{n}" for n in range(20)]
+    # runs of 3: words 2 to 6 stand together in the other text, 10 to 12 by themselves: 5 + 3 of 20
+    other = " ".join([*words[10:13], *(f"x{n}" for n in range(40)), *words[2:7]])
+    (shared,) = Overlap(3, [" ".join(words)]).pairs([other])
+    assert (shared.n_shared, shared.covered) == (4, pytest.approx(8 / 20))
+    assert shared.words == "w2 w3 w4"
+
+
 def test_every_row_that_shows_a_leak_is_named() -> None:
     text = " ".join(WORDS)
     rows = [
@@ -158,7 +187,9 @@ def test_an_accepted_kind_is_counted_and_another_still_stops() -> None:
     assert report.not_looked == {"same_meaning": "prepare.leak_meaning is 0"}
     stopped = LeakReport()
     options = PrepareOptions(allow_leaks=("same_words", "most_words"), leak_meaning=0)
-    with pytest.raises(GateError, match=r"near_duplicate 1") as caught:
+    with pytest.raises(
+        GateError, match=r"near_duplicate 1\)\. near_duplicate: e1 \(test: “Two\.”\) and e0"
+    ) as caught:
         list(prepare_rows(given, options, parts=parts, report=stopped))  # type: ignore[arg-type]
     assert caught.value.exit_code == 3
     assert stopped.counts["near_duplicate"] == 1

@@ -93,7 +93,11 @@ def test_shared_words_stop_the_run() -> None:
     with pytest.raises(GateError, match="same_words") as caught:
         rows(leaking())
     assert caught.value.exit_code == 3
-    assert "the outdoor unit of a heat pump" in str(caught.value)
+    said = str(caught.value)
+    assert "the outdoor unit of a heat pump" in said
+    # which rows, and what to write
+    assert "e100 (test: “Where should it stand?”) and e101 (train: “Where does it go?”) share" in said
+    assert "prepare.allow_leaks=[same_words] to accept this kind" in said
 
 
 def test_dropping_takes_the_training_row_and_keeps_it_with_its_reason() -> None:

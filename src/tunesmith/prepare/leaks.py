@@ -5,13 +5,15 @@
 | `same_group` | its group is in an earlier split |
 | `same_example` | its question and answer stand there |
 | `same_prompt` | its prompt of eight or more words does, whatever the answer |
-| `same_words` | 13 words in a row of its question and answer do (1) |
+| `same_words` | 13 words in a row of its question and answer do, and such runs hold a fifth of one of both texts (1) |
 | `most_words` | 70 % of the runs of eight words of one of the two rows stand in the other (2) |
 | `same_passage` | half of the runs of 13 words of its passage do |
 | `near_duplicate` | question and answer have a Jaccard similarity of 0.8 or more in runs of five letters |
 | `same_meaning` | question and answer have a cosine of 0.95 or more to the built-in sentence encoder |
 
-(1) The length of GPT-3's check: Brown et al. 2020, arXiv:2005.14165, appendix C.
+(1) The length of GPT-3's check: Brown et al. 2020, arXiv:2005.14165, appendix C. The share below which Llama 2's calls
+    a text clean: Touvron et al. 2023, arXiv:2307.09288, appendix A.6; long texts share a run of 13 words by chance, as
+    a licence, a greeting, a turn of phrase. In texts of up to 65 words one run is enough.
 (2) The figures of PaLM's: Chowdhery et al. 2022, arXiv:2204.02311, section 8.
 Words are compared in lower case and without punctuation, and runs of words that many rows share (a template) do not
 count.
@@ -41,6 +43,7 @@ LeakRule = Literal[
 ]
 RULES: tuple[LeakRule, ...] = get_args(LeakRule)
 LONG_RUN, SHORT_RUN = 13, 8
+WORDS_SHARE = 0.2
 MOST_WORDS = 0.7
 PASSAGE_SHARE = 0.5
 NEAR = 0.8
@@ -49,6 +52,8 @@ SHORTEST_PROMPT = 8
 """Words. Shorter prompts are equal by chance: `What is the aim?`"""
 SHORTEST_NEAR = 30
 """Characters. Shorter texts are alike by chance."""
+SHOWN = 100
+"""Characters of a row in what is told of a leak."""
 MATERIAL = ("question_answer", "summary")
 """Kinds of rows whose context is a passage, looked at by itself; in other kinds it is part of what is asked."""
 
@@ -65,6 +70,9 @@ class Leak:
     """The shared words, the group, or how alike they are."""
     more_seen: tuple[str, ...] = ()
     """Further rows of earlier splits that the held-out row was seen in."""
+    held_out_asks: str = ""
+    """How what the held-out row asks begins."""
+    seen_asks: str = ""
 
 
 @dataclass(slots=True)
@@ -82,12 +90,15 @@ class LeakReport:
         return {rule: found[rule] for rule in RULES if rule not in self.not_looked}
 
 
-def find_leaks(rows: Sequence[Row], *, meaning_up_to: int = 0) -> LeakReport:
+def find_leaks(
+    rows: Sequence[Row], *, meaning_up_to: int = 0, words_share: float = WORDS_SHARE
+) -> LeakReport:
     """Every held-out row that was seen: one leak per rule and held-out row, with all rows that show it.
 
     Args:
         rows: of all splits.
         meaning_up_to: most rows that are compared in meaning, by a pass of the sentence encoder over each; 0 for none.
+        words_share: share of one of two texts that shared runs of 13 words have to hold; 0: one run is enough.
     """
     report = LeakReport()
     if not meaning_up_to:
@@ -104,7 +115,7 @@ def find_leaks(rows: Sequence[Row], *, meaning_up_to: int = 0) -> LeakReport:
         ([*by_split["train"], *by_split["validation"]], by_split["test"]),
     ):
         if seen and held_out:
-            report.leaks += _gathered(list(_pairs(seen, held_out, texts, meanings)))
+            report.leaks += _gathered(list(_pairs(seen, held_out, texts, meanings, words_share)))
     return report
 
 
@@ -129,9 +140,16 @@ def _gathered(pairs: Sequence[_Pair]) -> list[Leak]:
             found[0].seen.split,
             found[0].evidence,
             tuple(dict.fromkeys(pair.seen.id for pair in found[1:] if pair.seen.id != found[0].seen.id)),
+            _beginning(found[0].held_out),
+            _beginning(found[0].seen),
         )
         for found in by_item.values()
     ]
+
+
+def _beginning(row: Row) -> str:
+    text = " ".join((row.instruction or row.prompt).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()} …"
 
 
 class _Texts:
@@ -149,7 +167,11 @@ class _Texts:
 
 
 def _pairs(
-    seen: Sequence[Row], held_out: Sequence[Row], texts: _Texts, meanings: Meanings | None
+    seen: Sequence[Row],
+    held_out: Sequence[Row],
+    texts: _Texts,
+    meanings: Meanings | None,
+    words_share: float,
 ) -> Iterator[_Pair]:
     for rule, key in (
         ("same_group", _group_key),
@@ -166,7 +188,8 @@ def _pairs(
                 yield from (_Pair(rule, row, other, shown) for other in places.get(found, ()))  # type: ignore[arg-type]
     seen_texts, held_texts = [texts.asked(row) for row in seen], [texts.asked(row) for row in held_out]
     for shared in Overlap(LONG_RUN, held_texts).pairs(seen_texts):
-        yield _Pair("same_words", held_out[shared.held_out], seen[shared.seen], shared.words)
+        if shared.covered >= words_share:
+            yield _Pair("same_words", held_out[shared.held_out], seen[shared.seen], shared.words)
     for shared in Overlap(SHORT_RUN, held_texts).pairs(seen_texts):
         if max(shared.of_held_out, shared.of_seen) >= MOST_WORDS:
             yield _Pair("most_words", held_out[shared.held_out], seen[shared.seen], shared.words)

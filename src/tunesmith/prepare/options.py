@@ -175,6 +175,13 @@ class PrepareOptions(Options):
         (),
         description="kinds of leaks that are known and accepted: counted and reported, nothing is stopped or dropped",
     )
+    leak_words: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of one of two rows that runs of 13 common words hold where they are a leak; 0: one run is "
+        "enough, however long the rows are",
+    )
     leak_meaning: int = Field(
         5000,
         ge=0,

@@ -30,6 +30,9 @@ class Shared:
     """`n_shared` as a share of the held-out text's own runs."""
     of_seen: float
     """The same of the seen text's."""
+    covered: float
+    """Share of the words of one of the two that stand in shared runs: of the held-out text, or of the seen one if that
+    is more. Words that stand only in runs of a template are not counted."""
     words: str
     """The first run they share."""
 
@@ -50,7 +53,8 @@ class Overlap:
         generator = np.random.default_rng(20_260_102)
         self._factors = generator.integers(0, 1 << 64, n, dtype=np.uint64) | np.uint64(1)
         self._held = [words_of(text) for text in held_out]
-        runs = [self._runs(words) for words in self._held]
+        self._held_runs = [self._ordered_runs(words) for words in self._held]
+        runs = [np.unique(found) for found in self._held_runs]
         owners = np.repeat(np.arange(len(runs)), [len(found) for found in runs])
         joined = np.concatenate(runs or [np.empty(0, np.uint64)])
         order = np.argsort(joined, kind="stable")
@@ -84,13 +88,20 @@ class Overlap:
                 owner for k in telling for owner in self._owners[self._starts[k] : self._ends[k]].tolist()
             ]
             for held, count in sorted(Counter(owners).items()):
+                first, n_covered = self._where(held, telling)
+                # Of the seen text the places are not kept: its shared runs are taken to follow each other.
+                covered = max(
+                    n_covered / (int(n_own[held]) + self._n - 1),
+                    (count + self._n - 1) / (n_seen + self._n - 1),
+                )
                 yield Shared(
                     held,
                     number,
                     count,
                     count / int(n_own[held]),
                     count / n_seen,
-                    self._words(held, telling),
+                    min(1.0, covered),
+                    " ".join(self._held[held][first : first + self._n]),
                 )
 
     def _own_runs(self, is_text: Any) -> Any:
@@ -100,13 +111,12 @@ class Overlap:
         kept = np.repeat(is_text, self._ends - self._starts)
         return np.bincount(self._owners[kept], minlength=len(self._held))
 
-    def _words(self, held: int, keys: Any) -> str:
-        wanted = set(self._keys[keys].tolist())
-        words = self._held[held]
-        for start, run in enumerate(self._ordered_runs(words).tolist()):
-            if run in wanted:
-                return " ".join(words[start : start + self._n])
-        raise AssertionError("a shared run stands in the held-out text")
+    def _where(self, held: int, keys: Any) -> tuple[int, int]:
+        """First word of the first of these runs in a held-out text, and how many of its words stand in any of them."""
+        import numpy as np
+
+        starts = np.flatnonzero(np.isin(self._held_runs[held], self._keys[keys]))
+        return int(starts[0]), int(np.minimum(np.diff(starts), self._n).sum()) + self._n
 
     def _runs(self, words: Sequence[str]) -> Any:
         """The runs of a text as sorted numbers, each once."""

@@ -34,6 +34,9 @@ __all__ = [
 Mixed = tuple[DataOptions, Sequence[Example]]
 
 
+SHOWN_LEAKS = 3
+
+
 def prepare_rows(
     examples: Iterable[Example],
     options: PrepareOptions,
@@ -76,7 +79,7 @@ def prepare_rows(
 
 def _leaking(rows: Sequence[Row], options: PrepareOptions, report: LeakReport) -> dict[str, Leak]:
     """Row id to the leak for which it is taken out; `report` is left with the leaks that stay."""
-    found = find_leaks(rows, meaning_up_to=options.leak_meaning)
+    found = find_leaks(rows, meaning_up_to=options.leak_meaning, words_share=options.leak_words)
     report.leaks, report.not_looked = found.leaks, found.not_looked
     accepted = set(RULES) if options.leaks == "allow" else set(options.allow_leaks)
     blocking = [leak for leak in found.leaks if leak.rule not in accepted]
@@ -96,7 +99,7 @@ def _leaking(rows: Sequence[Row], options: PrepareOptions, report: LeakReport) -
                 where="prepare.leaks",
                 do="the rows repeat one another; accept that kind of leak with prepare.allow_leaks if it is meant",
             )
-        left = find_leaks(rest).leaks
+        left = find_leaks(rest, words_share=options.leak_words).leaks
         report.leaks = [*left, *(leak for leak in by_meaning if leak.seen_id not in dropped)]
         blocking = [leak for leak in left if leak.rule not in accepted]
     return dropped
@@ -181,17 +184,27 @@ def _row_stratum(row: Row, stratify: str) -> str:
 
 
 def leak_error(leaks: Sequence[Leak]) -> GateError:
-    first = leaks[0]
+    """What stops a run: how many rows, a pair of each kind, and what may be written."""
     held_out = len({leak.held_out_id for leak in leaks})
-    counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(leak.rule for leak in leaks).most_common())
+    counts = Counter(leak.rule for leak in leaks).most_common()
+    pairs: dict[tuple[str, str], list[Leak]] = {}
+    for rule, _ in counts:
+        first = next(leak for leak in leaks if leak.rule == rule)
+        pairs.setdefault((first.held_out_id, first.seen_id), []).append(first)
+    shown = "; ".join(
+        f"{', '.join(leak.rule for leak in found)}: {one.held_out_id} ({one.held_out_split}: “{one.held_out_asks}”) and"
+        f" {one.seen_id} ({one.seen_split}: “{one.seen_asks}”) share “{one.evidence[:120]}”"
+        for found in list(pairs.values())[:SHOWN_LEAKS]
+        for one in found[:1]
+    )
+    kinds = ",".join(rule for rule, _ in counts)
     return GateError(
-        f"{held_out:,} held-out example(s) were seen in training ({counts}), the first by {first.rule}:"
-        f" {first.held_out_id} ({first.held_out_split}) and {first.seen_id} ({first.seen_split}) share"
-        f" “{first.evidence[:120]}”",
+        f"{held_out:,} held-out example(s) were seen in training"
+        f" ({', '.join(f'{rule} {n:,}' for rule, n in counts)}). {shown}",
         where="prepare",
         do="set prepare.leaks=drop to take the seen rows out of training (they are kept in prepare/refused.jsonl),"
-        f" prepare.allow_leaks=[{first.rule}] to accept this kind, or prepare.leaks=allow to accept all; the report"
-        " says so. All of them stand in prepare/leaks.json",
+        f" prepare.allow_leaks=[{kinds}] to accept {'these kinds' if len(counts) > 1 else 'this kind'}, or"
+        " prepare.leaks=allow to accept all; the report says so. All of them stand in prepare/leaks.json",
     )
 
 
