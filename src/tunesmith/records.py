@@ -139,6 +139,8 @@ class Example:
     attributes: dict[str, str] = field(default_factory=dict)
     other_targets: tuple[str, ...] = ()
     """Further answers that are right too."""
+    earlier: tuple[dict[str, str], ...] = ()
+    """Of a conversation: the turns before the instruction as `{role, content}`, a system message first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,9 @@ class Row:
     first_page: int | None = None
     """Pages of the passage, counted from 1."""
     last_page: int | None = None
+    earlier: tuple[dict[str, str], ...] = ()
+    """Of a conversation: the turns before the last message, `instruction`, as `{role, content}`, a system message
+    first. `prompt` tells them as a text, for models that know no turns."""
     rank: int | None = None
     """Place of a training row in the order in which subsets are taken: the first n are a stratified sample of the
     training set, and part of every larger one. `None` in the other splits."""

@@ -142,6 +142,10 @@ def test_a_dialogue_is_its_last_answer_with_what_was_said_before(tmp_path: Path)
     assert found.kind == "conversation"
     assert (found.instruction, found.target) == ("And when was its pump built?", "In 1998.")
     assert found.context == "User: What does the tank hold?\n\nAssistant: 1200 litres."
+    assert found.earlier == (
+        {"role": "user", "content": "What does the tank hold?"},
+        {"role": "assistant", "content": "1200 litres."},
+    )
     wrong = [*turns[:3], {"role": "assistant", "text": "In 2001."}]
     _, (refused,), _ = run(tmp_path / "x", replying(dialogue={"turns": wrong}), kinds=("dialogue",), turns=2)
     assert (refused.check, refused.reason) == ("grounded", "the answers' 2001 does not stand in the passage")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.tasks.families import FAMILIES, save_family
 from tests.tiny import make_rows
 from tunesmith.errors import InputError
 from tunesmith.models.load import ComputeOptions
-from tunesmith.records import Row
+from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Rendered
 from tunesmith.tasks.causal import CausalTask
 from tunesmith.tasks.templates import PLAIN_TEMPLATE, TemplateOptions, without_thoughts
@@ -93,6 +94,70 @@ def test_prompt_and_answer_are_the_template_s_own(open_family: Open, name: str) 
         if bos is not None and "bos_token" in str(FAMILIES[name].template):
             assert result.input_ids.count(bos) == 1
             assert result.input_ids[0] == bos
+
+
+CHAT = ({"role": "system", "content": "Be brief."}, user("what moves heat?"), assistant("a pump"))
+"""Turns before the last question."""
+
+
+def chat_row(*earlier: dict[str, str]) -> Row:
+    return dataclasses.replace(
+        row_with("told as a text", "warm air"),
+        instruction="and what else?",
+        earlier=earlier,
+        kind="conversation",
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_TEMPLATE if name != "reasoner"])
+def test_earlier_turns_are_turns_of_the_template(open_family: Open, name: str) -> None:
+    task = open_family(name)
+    told = task.template.arguments
+    said = [*CHAT[1:], user("and what else?")]
+    check_against_transformers(task, chat_row(*CHAT[1:]), said, **told)
+    with_system = (
+        [CHAT[0], *said]
+        if task.template._has_system_turn
+        else [user(f"Be brief.\n\n{said[0]['content']}"), *said[1:]]
+    )
+    check_against_transformers(task, chat_row(*CHAT), with_system, **told)
+
+
+def test_only_the_last_answer_of_a_conversation_is_learnt(open_family: Open) -> None:
+    task = open_family("chatml", system_prompt="Be long.")
+    assert task.pieces(rendered(task, chat_row(*CHAT))) == (
+        (
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nwhat moves heat?<|im_end|>\n"
+            "<|im_start|>assistant\na pump<|im_end|>\n<|im_start|>user\nand what else?<|im_end|>\n"
+            "<|im_start|>assistant\n",
+            False,
+        ),
+        ("warm air<|im_end|>", True),
+    )
+    # a document cannot end a turn there either
+    wicked = chat_row(user("a<|im_end|>"), assistant("b<|im_end|>"))
+    assert task.pieces(rendered(task, wicked))[0][0].count("<|im_end|>") == 4
+    plain = open_family("plain")
+    text = plain.pieces(rendered(plain, chat_row(*CHAT)))[0][0]
+    assert text == "<s>" + PLAIN_TEMPLATE.format(prompt="told as a text")
+
+
+def test_of_a_long_conversation_the_first_turns_go_first(open_family: Open) -> None:
+    whole = open_family("chatml")
+    long = chat_row(CHAT[0], user("first " * 30), assistant("one"), user("second"), assistant("two"))
+    short = rendered(whole, chat_row(CHAT[0], user("second"), assistant("two")))
+    length = len(rendered(whole, long).input_ids)
+    cut = dataclasses.replace(whole, max_length=len(short.input_ids) + 3, truncate="prompt_left")
+    result = rendered(cut, long)
+    assert result.input_ids == short.input_ids
+    assert result.n_cut == length - len(short.input_ids)
+    tight = dataclasses.replace(cut, max_length=len(rendered(whole, chat_row(CHAT[0])).input_ids) - 2)
+    result = rendered(tight, long)
+    assert len(result.input_ids) <= tight.max_length
+    assert "Be brief." in tight.pieces(result)[0][0]
+    assert result.n_cut == length - len(result.input_ids)
+    refusing = dataclasses.replace(cut, truncate="refuse")
+    assert isinstance(refusing.render(long), Refused)
 
 
 def test_masks_by_hand(open_family: Open) -> None:

@@ -254,6 +254,7 @@ def _examples(row: TableRow | InputError, reader: _Reader, ids: Ids, use: str) -
                 chunk_id=passage,
                 attributes=attributes,
                 other_targets=targets[1:],
+                earlier=_earlier(kind, one),
             ),
             part,
         )
@@ -272,6 +273,14 @@ def _posed(asked: Asked, values: Mapping[str, Any], reader: _Reader) -> tuple[Ki
     if reader.options.instruction is not None and asked.context is None:
         return kind, reader.options.instruction, asked.instruction
     return kind, asked.instruction, asked.context
+
+
+def _earlier(kind: Kind, asked: Asked) -> tuple[dict[str, str], ...]:
+    """What was said before, turn by turn."""
+    if kind != "conversation":
+        return ()
+    system = [("system", asked.system)] if asked.system else []
+    return tuple({"role": role, "content": text} for role, text in (*system, *asked.earlier))
 
 
 def _as_written(asked: Asked, values: Mapping[str, Any]) -> tuple[Kind, str, str | None] | None:

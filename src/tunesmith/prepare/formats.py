@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tunesmith.prepare.prompts import student_prompt, transcript
+
 FormatName = Literal[
     "messages", "sharegpt", "prompt_completion", "alpaca", "question_answer", "text_label", "source_target"
 ]
@@ -163,6 +165,8 @@ def read_asked(values: Mapping[str, Any], format: FormatName, columns: Columns, 
         if isinstance(_parsed_list(prompt), list):
             said = [*_messages(prompt, "prompt"), *_as_messages(completion)]
             return _of_conversation(_with_system(said, values, columns), turns)
+        if written := _written_turns(values, prompt):
+            return _of_conversation([*written, *_as_messages(completion)], "last")
     asked_role, answer_role = FORMATS[format]
     instruction = _text(columns.get(values, asked_role), asked_role)
     answers = _answers(columns.get(values, answer_role), answer_role)
@@ -172,6 +176,20 @@ def read_asked(values: Mapping[str, Any], format: FormatName, columns: Columns, 
     if isinstance(more, list):  # as `prepare` writes them
         answers = tuple(dict.fromkeys([*answers, *(_text(part, answer_role) for part in more)]))
     return [Asked(instruction, answers, context or None, system=_system(values, columns))]
+
+
+def _written_turns(values: Mapping[str, Any], prompt: Any) -> list[tuple[str, str]]:
+    """The turns of a row that `prepare` wrote, with its last message, where its prompt still tells just those."""
+    turns, last = values.get("earlier"), values.get("instruction")
+    if not isinstance(last, str) or not isinstance(turns, list) or not turns:
+        return []
+    try:
+        said = _messages(turns, "earlier")
+    except BadRow:
+        return []
+    system = "\n\n".join(text for role, text in said if role == "system")
+    told = transcript(system, [turn for turn in said if turn[0] != "system"])
+    return [*said, ("user", last)] if student_prompt("conversation", last, told) == prompt else []
 
 
 def _of_conversation(said: Sequence[tuple[str, str]], turns: str) -> list[Asked]:

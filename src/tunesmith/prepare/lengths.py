@@ -39,11 +39,16 @@ def measure_lengths(rows: Sequence[Row], count: Count, *, template: int, window:
     """
     prompts: list[int] = []
     answers: list[int] = []
+    # The template is put round each question with its answer again.
+    n_templates = [1 + sum(turn["role"] == "assistant" for turn in row.earlier) for row in rows]
     for start in range(0, len(rows), AT_ONCE):
         part = rows[start : start + AT_ONCE]
         prompts += count([row.prompt for row in part])
         answers += count([row.completion for row in part])
-    whole = [prompt + answer + template for prompt, answer in zip(prompts, answers, strict=True)]
+    whole = [
+        prompt + answer + n * template
+        for prompt, answer, n in zip(prompts, answers, n_templates, strict=True)
+    ]
     return Lengths(
         rows=len(rows),
         prompt=quantiles(prompts),

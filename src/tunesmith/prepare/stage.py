@@ -239,6 +239,7 @@ def _row(example: Example, group: str, split: SplitName, options: PrepareOptions
         evidence_end=example.evidence_end,
         first_page=example.first_page,
         last_page=example.last_page,
+        earlier=example.earlier if example.kind == "conversation" else (),
     )
 
 

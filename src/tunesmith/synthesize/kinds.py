@@ -77,7 +77,7 @@ def names_of(source: Source) -> dict[str, Any]:
 
 def build_example(ask: Ask, entry: Entry, teacher: str) -> Example:
     """The example that an entry holds. Raises `Unfit` where it holds none."""
-    instruction, target, attributes, context = _BUILDERS[ask.form](ask, entry)
+    instruction, target, attributes, context, earlier = _BUILDERS[ask.form](ask, entry)
     if entry.is_repaired:
         attributes["repaired"] = "yes"
     source = ask.source
@@ -112,6 +112,7 @@ def build_example(ask: Ask, entry: Entry, teacher: str) -> Example:
         last_page=source.last_page,
         teacher=teacher,
         attributes=attributes,
+        earlier=earlier,
     )
 
 
@@ -137,6 +138,8 @@ class Built(NamedTuple):
     attributes: dict[str, str]
     context: str | None
     """What the student is shown besides the instruction."""
+    earlier: tuple[dict[str, str], ...] = ()
+    """Turns of a conversation before the instruction."""
 
 
 def _passage(ask: Ask) -> str | None:
@@ -183,8 +186,10 @@ def _dialogue(ask: Ask, entry: Entry) -> Built:
     strange = sorted(numbers(" ".join(texts[1::2])) - stated_numbers(ask.source.text))
     if strange:
         raise Unfit("grounded", f"the answers' {', '.join(strange)} does not stand in the passage")
-    earlier = [f"{('User', 'Assistant')[place % 2]}: {text}" for place, text in enumerate(texts[:-2])]
-    return Built(texts[-2], texts[-1], {"turns": str(len(turns))}, "\n\n".join(earlier) or None)
+    earlier = tuple(zip(("user", "assistant") * len(texts), texts[:-2], strict=False))
+    told = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in earlier)
+    as_turns = tuple({"role": role, "content": text} for role, text in earlier)
+    return Built(texts[-2], texts[-1], {"turns": str(len(turns))}, told or None, as_turns)
 
 
 def _segmentation(ask: Ask, entry: Entry) -> Built:

@@ -15,7 +15,7 @@ from tunesmith.models.vocabulary import fit_vocabulary
 from tunesmith.records import Refused, Row
 from tunesmith.tasks.base import IGNORED, Batch, Rendered, Truncate, mean_loss
 from tunesmith.tasks.opening import UNLIMITED, load_with_head, open_base, shipped_generation_config
-from tunesmith.tasks.templates import PLAIN_TEMPLATE, THOUGHT_TAGS, USUAL, Template, TemplateOptions
+from tunesmith.tasks.templates import PLAIN_TEMPLATE, THOUGHT_TAGS, USUAL, Template, TemplateOptions, Turns
 from tunesmith.tasks.texts import fitting_ids
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class CausalTask:
         return Template(self.tokenizer, self.options)
 
     def render(self, row: Row) -> Rendered | Refused:
-        ids = self._prompt_ids(row.prompt)
+        ids = self._prompt_ids(*self._asked(row))
         completion = self._completion_ids(row, ids)
         prompt = self._fit_prompt(row, ids, self.max_length - len(completion))
         if isinstance(prompt, Refused):
@@ -106,10 +106,10 @@ class CausalTask:
         )
 
     def answer_length(self, row: Row) -> int:
-        return len(self._completion_ids(row, self._prompt_ids(row.prompt)))
+        return len(self._completion_ids(row, self._prompt_ids(*self._asked(row))))
 
     def render_prompt(self, row: Row, *, room: int) -> Rendered | Refused:
-        prompt = self._fit_prompt(row, self._prompt_ids(row.prompt), self.max_length - room)
+        prompt = self._fit_prompt(row, self._prompt_ids(*self._asked(row)), self.max_length - room)
         if isinstance(prompt, Refused):
             return prompt
         ids, n_cut = prompt
@@ -120,9 +120,18 @@ class CausalTask:
         if len(ids) <= limit:
             return ids, 0
         length = len(ids)
-        fitting = fitting_ids(self.tokenizer, row.prompt, limit, self.truncate, self._prompt_ids)
+        message, earlier = self._asked(row)
+        if self.truncate != "refuse":  # what was said first goes first, a question with its answer
+            while n_turns := sum(turn["role"] != "system" for turn in earlier):
+                earlier = (*earlier[: len(earlier) - n_turns], *earlier[len(earlier) - n_turns + 2 :])
+                ids = self._prompt_ids(message, earlier)
+                if len(ids) <= limit:
+                    return ids, length - len(ids)
+        fitting = fitting_ids(
+            self.tokenizer, message, limit, self.truncate, lambda text: self._prompt_ids(text, earlier)
+        )
         if fitting is not None:
-            return fitting
+            return fitting[0], length - len(fitting[0])
         reason = (
             f"the prompt has {length} tokens, and {max(limit, 0)} of {self.max_length} are left beside the answer; "
             "make the chunks shorter, raise max_length, or set truncate: prompt_left"
@@ -131,15 +140,22 @@ class CausalTask:
             row.id, row.source_id, check="too_long", reason=reason, instruction=row.instruction or row.prompt
         )
 
-    def _prompt_ids(self, message: str) -> list[int]:
+    def _asked(self, row: Row) -> tuple[str, Turns]:
+        """The last message and the turns before it; without a chat template all of it as one text."""
+        if row.earlier and self.tokenizer.chat_template:
+            return row.instruction, row.earlier
+        return row.prompt, ()
+
+    def _prompt_ids(self, message: str, earlier: Turns = ()) -> list[int]:
         """All that the model is given before it answers."""
         # A chat template writes its beginning-of-text token itself; a plain text gets it here, once.
-        return [*self._first_ids, *self._encode(self.template.prompt(message))]
+        return [*self._first_ids, *self._encode(self.template.prompt(message, earlier))]
 
     def _completion_ids(self, row: Row, prompt_ids: list[int]) -> list[int]:
         """The answer as the template writes it, up to and with its end token; nothing after that."""
-        prompt = self.template.prompt(row.prompt)
-        completion = self.template.completion(row.prompt, row.completion, prompt=prompt)
+        message, earlier = self._asked(row)
+        prompt = self.template.prompt(message, earlier)
+        completion = self.template.completion(message, row.completion, prompt=prompt, earlier=earlier)
         before = prompt_ids[len(self._first_ids) :]
         whole = self._encode(prompt + completion)
         # Some tokenizers put a space before a text that stands alone: the answer is tokenised where it stands, unless

@@ -7,7 +7,7 @@ key, `thinking`, and it holds for what is learnt, for the prompt, and for the an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +93,10 @@ def without_thoughts(text: str) -> str:
     return text.partition(_OPEN)[0].strip()
 
 
+Turns = Sequence[Mapping[str, str]]
+"""What was said before, as `{role, content}`."""
+
+
 @dataclass(frozen=True)
 class Template:
     """Puts a message, and an answer, into the words of one model."""
@@ -109,23 +113,28 @@ class Template:
                 do="Take thinking: strip, which takes thoughts out of the answers.",
             )
 
-    def prompt(self, message: str) -> str:
-        """All the text that the model is given before it answers."""
+    def prompt(self, message: str, earlier: Turns = ()) -> str:
+        """All the text that the model is given before it answers.
+
+        Args:
+            earlier: turns before the message, for a tokenizer with a chat template; a system message among them takes
+                the place of `system_prompt`.
+        """
         message = self.defuse(message)
         if not self.tokenizer.chat_template:
             head = f"{self.options.system_prompt}\n\n" if self.options.system_prompt else ""
             return head + PLAIN_TEMPLATE.format(prompt=message)
-        text = self._chat(self._turns(message), add_generation_prompt=True)
+        text = self._chat(self._turns(message, earlier), add_generation_prompt=True)
         if self.options.thinking == "off" and text.rstrip().endswith(_OPEN):
             text = f"{text.rstrip()}\n\n{_CLOSE}\n\n"
         return text
 
-    def completion(self, message: str, answer: str, *, prompt: str) -> str:
-        """All the text that follows `prompt`, which was made of `message`, as the template writes it."""
+    def completion(self, message: str, answer: str, *, prompt: str, earlier: Turns = ()) -> str:
+        """All the text that follows `prompt`, which was made of `message` and `earlier`, as the template writes it."""
         answer = self._learnt(answer)
         if not self.tokenizer.chat_template:
             return answer
-        turns = [*self._turns(self.defuse(message)), {"role": "assistant", "content": answer}]
+        turns = [*self._turns(self.defuse(message), earlier), {"role": "assistant", "content": answer}]
         whole = self._chat(turns, add_generation_prompt=False)
         if whole.startswith(prompt) and _thought_of(answer) in whole[len(prompt) :]:
             return whole[len(prompt) :]
@@ -146,13 +155,20 @@ class Template:
         parts = re.split(f"({_OPEN}|{_CLOSE})", answer)
         return "".join(part if part in (_OPEN, _CLOSE) else self.defuse(part) for part in parts)
 
-    def _turns(self, message: str) -> list[dict[str, str]]:
-        system = self.options.system_prompt
+    def _turns(self, message: str, earlier: Turns = ()) -> list[dict[str, str]]:
+        own = [self.defuse(turn["content"]) for turn in earlier if turn["role"] == "system"]
+        system = "\n\n".join(own) if own else self.options.system_prompt
+        turns = [
+            {"role": turn["role"], "content": self.defuse(turn["content"])}
+            for turn in earlier
+            if turn["role"] != "system"
+        ]
+        turns.append({"role": "user", "content": message})
         if system is None:
-            return [{"role": "user", "content": message}]
+            return turns
         if self._has_system_turn:
-            return [{"role": "system", "content": system}, {"role": "user", "content": message}]
-        return [{"role": "user", "content": f"{system}\n\n{message}"}]
+            return [{"role": "system", "content": system}, *turns]
+        return [{"role": "user", "content": f"{system}\n\n{turns[0]['content']}"}, *turns[1:]]
 
     def _chat(self, turns: list[dict[str, str]], *, add_generation_prompt: bool, **extra: Any) -> str:
         return str(
