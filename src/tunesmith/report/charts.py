@@ -306,7 +306,7 @@ def _paired_lines(axes: Axes, pairs: Sequence[tuple[float, float]], higher_is_be
 
 
 def _losses(log: TrainingLog, *, width: int, height: int) -> Figure:
-    figure, axes = _figure(width, height, left=48, right=12, bottom=42, top=12)
+    figure, axes = _figure(width, height, left=48, right=12, bottom=42, top=34)
     if log.train_loss:
         axes.plot(*zip(*log.train_loss, strict=True), color=_colour(0), linewidth=1.8, label="training")
     if log.validation_loss:
@@ -327,7 +327,10 @@ def _losses(log: TrainingLog, *, width: int, height: int) -> Figure:
     axes.set_ylabel("loss per trained token", color=_MUTED)
     axes.yaxis.grid(True, color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=11, loc="upper right", labelcolor=_INK)
+    # above the axes, where no curve or line runs through it
+    axes.legend(
+        frameon=False, fontsize=11, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, labelcolor=_INK
+    )
     return figure
 
 
