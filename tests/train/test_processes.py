@@ -36,7 +36,9 @@ class Stopped(BaseException):
 seen = {}
 before = trainer.AnswerTrainer.compute_loss
 def look(self, model, *rest, **more):
-    seen["wrapper"] = type(model).__name__
+    held = [weight.to_local() if hasattr(weight, "to_local") else weight for weight in self.model.parameters()]
+    whole = sum(weight.numel() for weight in self.model.parameters())
+    seen.update(wrapper=type(model).__name__, share=round(sum(part.numel() for part in held) / whole, 2))
     return before(self, model, *rest, **more)
 trainer.AnswerTrainer.compute_loss = look
 
@@ -72,12 +74,19 @@ def options(base: Path, **more: Any) -> dict[str, Any]:
     )
 
 
+WHOLE_MODEL: dict[str, Any] = {"method": "full", "lora_r": 16, "learning_rate": 1e-3, "max_steps": 3}
+
+
 @pytest.fixture(scope="module")
 def together(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one launch of two processes leaves: a run, and one that was stopped at the fourth step and taken up."""
+    """What one launch of two processes leaves: a run, one that was stopped at the fourth step and taken up, the same
+    with weights that are shared out, and a whole model shared out."""
     folder = tmp_path_factory.mktemp("processes")
     copies = options(tiny_base)
+    shares, whole = copies | {"fsdp": True}, copies | WHOLE_MODEL | {"fsdp": True}
     runs = [("copies", copies, -1), ("again", copies, 4), ("again", copies, -1)]
+    runs += [("shares", shares, -1), ("shares-again", shares, 4), ("shares-again", shares, -1)]
+    runs += [("whole", whole, -1)]
     root = Path(__file__).resolve().parents[2]
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
@@ -120,15 +129,15 @@ def seen(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def largest_difference(one: Path, other: Path) -> float:
+def largest_difference(one: Path, other: Path, name: str = "adapter_model") -> float:
     from safetensors.torch import load_file
 
-    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    first, second = (load_file(folder / f"{name}.safetensors") for folder in (one, other))
     assert first.keys() == second.keys()
-    return max((first[name] - second[name]).abs().max().item() for name in first)
+    return max((first[part] - second[part]).abs().max().item() for part in first)
 
 
-@pytest.mark.parametrize("name", ["copies", "again"])
+@pytest.mark.parametrize("name", ["copies", "again", "shares", "shares-again"])
 def test_losses_and_weights_are_those_of_one_process(
     together: Path, alone: tuple[Path, TrainingLog], name: str
 ) -> None:
@@ -149,25 +158,29 @@ def test_losses_and_weights_are_those_of_one_process(
     assert largest_difference(together / name, folder) < 1e-3
 
 
-def test_a_run_taken_up_again_ends_with_the_same_weights(together: Path) -> None:
-    files = [together / folder / "adapter_model.safetensors" for folder in ("copies", "again")]
+@pytest.mark.parametrize("way", ["copies", "shares"])
+def test_a_run_taken_up_again_ends_with_the_same_weights(together: Path, way: str) -> None:
+    again = {"copies": "again", "shares": "shares-again"}[way]
+    files = [together / folder / "adapter_model.safetensors" for folder in (way, again)]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert log_of(together, "again").resumed_from_step == 3
-    assert not (together / "again" / "checkpoints").exists()
+    assert log_of(together, again).resumed_from_step == 3
+    assert not (together / again / "checkpoints").exists()
 
 
-def test_each_process_has_a_copy(together: Path) -> None:
-    assert seen(together, "copies") == {"wrapper": "DistributedDataParallel"}
+def test_each_process_has_a_copy_or_a_share(together: Path) -> None:
+    assert seen(together, "copies") == {"wrapper": "DistributedDataParallel", "share": 1.0}
+    assert seen(together, "shares") == {"wrapper": "FSDPWhole", "share": 0.5}
 
 
-def test_cpus_do_not_share_weights_out() -> None:
-    """torch's FSDP2 over gloo aborted or crashed when it was tried."""
-    import torch
-
-    from tunesmith.train.parallel import Whole, share_out
-
-    with pytest.raises(InputError, match="needs GPUs"):
-        share_out(Whole(torch.nn.Linear(2, 2)), [], torch.device("cpu"))
+def test_a_whole_model_that_is_shared_out(together: Path, tiny_base: Path, tmp_path: Path) -> None:
+    settings = options(tiny_base, gradient_accumulation_steps=2) | WHOLE_MODEL
+    rows, validation = make_rows(20), make_rows(6, split="validation")
+    one = train_adapter(rows, validation, tmp_path, TrainOptions.model_validate(settings))
+    log = log_of(together, "whole")
+    assert seen(together, "whole") == {"wrapper": "FSDPWhole", "share": 0.5}
+    for ours, theirs in ((log.train_loss, one.train_loss), (log.validation_loss, one.validation_loss)):
+        assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], abs=2e-5)
+    assert largest_difference(together / "whole", tmp_path, "model") < 1e-4
 
 
 def test_every_process_knows_what_all_took(together: Path) -> None:

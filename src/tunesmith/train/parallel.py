@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from tunesmith.errors import InputError
 from tunesmith.train.distributed import world
 
 
@@ -30,17 +29,7 @@ class Whole(torch.nn.Module):
 
 
 def share_out(whole: Whole, layers: list[Any], device: torch.device) -> None:
-    """Keep a part of each weight in each process; a layer's weights come together while it is computed.
-
-    Raises:
-        InputError: on CPUs, where FSDP2 over gloo mixed up layers that were under way at the same time, and aborted.
-    """
-    if device.type == "cpu":
-        raise InputError(
-            "sharing weights out needs GPUs: over gloo, between CPUs, it was seen to fail",
-            where="train.fsdp",
-            do="Take fsdp: false: each process then holds the whole model.",
-        )
+    """Keep a part of each weight in each process; a layer's weights come together while it is computed."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -48,6 +37,19 @@ def share_out(whole: Whole, layers: list[Any], device: torch.device) -> None:
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(whole, mesh=mesh)
+
+
+def hand_back(whole: Whole) -> None:
+    """Let every process keep its part only, as after a backward pass; all have to call.
+
+    What is outside of the layers stays together after a forward pass. A process that saves would hand its copy back by
+    itself (`state_dict` does), and would then wait alone for the others' parts in the next pass.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    for part in whole.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def layers_of(model: Any) -> list[Any]:

@@ -150,6 +150,7 @@ class AnswerTrainer(Trainer):
             return self.task.measure(model, batches)
         with torch.no_grad():
             measured: dict[str, float] = self.whole(lambda inner: self.task.measure(inner, batches))
+        parallel.hand_back(self.whole)
         return measured
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -177,6 +178,7 @@ class AnswerTrainer(Trainer):
 
     def save_to(self, folder: Path) -> None:
         """Write what is trained, from the first process; all have to call."""
+        parallel.hand_back(self.whole)
         with parallel.trained_weights_whole(self.model):
             if world().is_first:
                 save_trained(self.model, folder)
