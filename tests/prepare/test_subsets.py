@@ -125,3 +125,12 @@ def test_lengths_by_hand() -> None:
     # prompts of 1 to 10 words; with the answer of 2 and the template of 3 rows have 6 to 15, three of them over 12
     assert found == Lengths(10, (5, 9, 10, 10), (2, 2, 2, 2), (10, 14, 15, 15), 3)
     assert quantiles([]) == ()
+
+
+def test_lengths_of_answers_that_stand_apart_by_hand() -> None:
+    """Prompts of 1 to 10 words and 3 round them: two over 11; answers of 1 to 10: five over 5, those two too."""
+    rows = [Row(f"r{n}", "s", " ".join(["w"] * n), " ".join(["a"] * n), "train") for n in range(1, 11)]
+    count = lambda texts: [len(text.split()) for text in texts]  # noqa: E731
+    found = measure_lengths(rows, count, template=3, window=11, answer_window=5)
+    assert found == Lengths(10, (5, 9, 10, 10), (5, 9, 10, 10), (8, 12, 13, 13), 5)
+    assert measure_lengths(rows, count, template=3, window=11, answer_window=99).over_window == 2

@@ -147,6 +147,40 @@ def test_much_longer_answers_deserve_a_look() -> None:
     assert longer.detail.startswith("Median words: base 5, tuned 8, reference 5.")
 
 
+def test_one_answer_to_many_questions_is_no_answer_to_them() -> None:
+    title = "One answer to many questions"
+    asked = [f"{n}" for n in range(10)]
+    own = [prediction(item, "base", f"answer {item}", references=(f"wanted {item}",)) for item in asked]
+
+    def tuned(n_alike: int) -> list[Prediction]:
+        texts = ["We propose a method." if n < n_alike else f"it is {n}" for n in range(10)]
+        return [
+            prediction(item, "tuned", text, references=(f"wanted {item}",))
+            for item, text in zip(asked, texts, strict=True)
+        ]
+
+    assert found(study(predictions=[*own, *tuned(1)]), title).outcome == "good"
+    some = found(study(predictions=[*own, *tuned(5)]), title)
+    assert (some.outcome, some.detail) == ("look", "tuned answers 5 of 10 with “we propose a method”.")
+    most = found(study(predictions=[*own, *tuned(6)]), title)
+    assert most.outcome == "problem"
+    assert most.detail == "tuned answers 6 of 10 with “we propose a method”, whatever is asked."
+    # where one answer is right for all, nothing is wrong with giving it
+    alike = [replace(item, references=("no",)) for item in (*own, *tuned(10))]
+    assert title not in {check.title for check in checks(study(predictions=alike))}
+
+
+def test_labels_are_not_looked_at_as_texts() -> None:
+    labels = pair("1", "2", text="warm", probabilities={"warm": 0.9, "cold": 0.1})
+    titles = {check.title for check in checks(study(predictions=labels))}
+    assert "Same questions, same prompts" in titles
+    assert not titles & {
+        "Length of the answers",
+        "Answers that repeat the question",
+        "Answers learnt by heart",
+    }
+
+
 def test_the_question_said_back_is_an_echo() -> None:
     title = "Answers that repeat the question"
     rows = [row("1", "a.md", "test")]

@@ -24,18 +24,22 @@ class Lengths:
     """Median, 90th and 99th percentile, and longest; nearest rank."""
     answer: tuple[int, ...]
     whole: tuple[int, ...]
-    """Prompt, answer and what the template puts round them."""
+    """Prompt, answer and what the template puts round them; without the answer where a model reads it apart."""
     over_window: int
     """Rows that do not fit into the window."""
 
 
-def measure_lengths(rows: Sequence[Row], count: Count, *, template: int, window: int) -> Lengths:
+def measure_lengths(
+    rows: Sequence[Row], count: Count, *, template: int, window: int, answer_window: int | None = None
+) -> Lengths:
     """Lengths of rows.
 
     Args:
         count: the base model's tokenizer.
         template: tokens put round prompt and answer.
         window: most tokens of a whole row.
+        answer_window: most tokens of an answer that is read apart from its prompt (by a decoder of its own, or not at
+            all, as a label); `None` where it stands in the row.
     """
     prompts: list[int] = []
     answers: list[int] = []
@@ -45,16 +49,20 @@ def measure_lengths(rows: Sequence[Row], count: Count, *, template: int, window:
         part = rows[start : start + AT_ONCE]
         prompts += count([row.prompt for row in part])
         answers += count([row.completion for row in part])
+    apart = answer_window is not None
     whole = [
-        prompt + answer + n * template
+        prompt + n * template + (0 if apart else answer)
         for prompt, answer, n in zip(prompts, answers, n_templates, strict=True)
     ]
+    room = answer_window if answer_window is not None else max(answers, default=0)
     return Lengths(
         rows=len(rows),
         prompt=quantiles(prompts),
         answer=quantiles(answers),
         whole=quantiles(whole),
-        over_window=sum(length > window for length in whole),
+        over_window=sum(
+            length > window or answer > room for length, answer in zip(whole, answers, strict=True)
+        ),
     )
 
 

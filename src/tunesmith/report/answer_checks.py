@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunesmith.records import Prediction
@@ -18,9 +19,13 @@ FAILED_SHARE = 0.05
 """More failed or truncated answers than this make a comparison doubtful (and `compare` calls it invalid)."""
 COPIED_SHARE = 0.10
 """More word-for-word copies than this deserve a look."""
+ALIKE_SHARE, ALIKE_PROBLEM = 0.1, 0.5
+"""The same answer to more of the questions than this deserves a look; to more than half, it is no answer to them."""
 LENGTH_RATIO = 1.5
 """One system's answers being this much longer than the other's moves every word-overlap score by itself."""
 _CUT = "n_prompt_tokens_cut"
+_SHOWN = 80
+"""Characters of an answer that a check quotes."""
 _SHORT = 4
 """Two texts of fewer words can be equal by chance."""
 
@@ -41,7 +46,10 @@ def answer_checks(study: Study) -> Iterator[Check | None]:
     yield _status(answers, "truncated", "Answers cut off at the length limit")
     yield _status(answers, "empty", EMPTY)
     yield _status(answers, "error", FAILED)
+    if any(item.probabilities for found in answers.values() for item in found):
+        return  # labels: what follows is about texts
     yield _lengths(answers)
+    yield _alike(answers)
     yield _copies_of_the_prompt(study, answers)
     yield _copies_of_the_reference(answers)
     yield _copies_of_training(study, answers)
@@ -136,6 +144,28 @@ def _lengths(answers: Mapping[str, Sequence[Prediction]]) -> Check | None:
         detail = f"Median words: {listed}. Scores that count shared words move with length alone: read some answers."
         return Check("look", title, detail)
     return Check("good", title, f"Median words: {listed}.")
+
+
+def _alike(answers: Mapping[str, Sequence[Prediction]]) -> Check | None:
+    """One answer to many questions: scores may rise by words that fit anything."""
+    title = "One answer to many questions"
+    asked = [item for found in answers.values() for item in found if item.references]
+    wanted = Counter(_plain_text(item.references[0]) for item in asked)
+    if not wanted or max(wanted.values()) > ALIKE_SHARE * len(asked):
+        return None  # the references are alike as well
+    said = {}
+    for name, found in answers.items():
+        commonest = Counter(text for item in found if (text := _plain_text(item.text))).most_common(1)
+        if commonest and commonest[0][1] > max(1, ALIKE_SHARE * len(found)):
+            text, times = commonest[0]
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            said[name] = f"{name} answers {times} of {count(len(found))} with “{shown}”"
+            if times > ALIKE_PROBLEM * len(found):
+                said[name] += ", whatever is asked"
+    if not said:
+        return Check("good", title, "None.")
+    is_problem = any(text.endswith("whatever is asked") for text in said.values())
+    return Check("problem" if is_problem else "look", title, f"{'; '.join(said.values())}.")
 
 
 def _copies_of_the_prompt(study: Study, answers: Mapping[str, Sequence[Prediction]]) -> Check:

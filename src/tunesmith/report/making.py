@@ -89,7 +89,7 @@ def _loss(name: str, log: TrainingLog) -> Chart | None:
         if curve:
             ends.append(f"{label} loss from {number(curve[0][1])} to {number(curve[-1][1])}")
     best = (
-        f" The adapter of step {count(log.best_step)}, with the {_best(log)}, was kept."
+        f" What was learnt by step {count(log.best_step)}, with the {_best(log)}, was kept."
         if log.best_step
         else ""
     )

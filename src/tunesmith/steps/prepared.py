@@ -29,6 +29,7 @@ from tunesmith.records import Chunk, Document, Example, Note, Refused, Row, Spli
 from tunesmith.steps.base import SPLITS, Context, Counts, keep
 from tunesmith.store import file_fingerprint, read_rows, write_atomically, write_json
 from tunesmith.tasks.base import open_task
+from tunesmith.tasks.opening import UNLIMITED
 
 USES: dict[str, SplitName | None] = {
     "data": None,
@@ -51,7 +52,8 @@ def data_outside(context: Context) -> dict[str, str]:
 
 def _tokenizer_outside(plan: Plan) -> dict[str, str]:
     """What the lengths depend on: another model with the same tokenizer and window changes nothing here."""
-    found = {"longest row": str(plan.train.max_length), "task": plan.task}
+    longest = f"{plan.train.max_length}, {plan.train.max_target_length}"
+    found = {"longest row": longest, "task": plan.task}
     if not is_at_hand(plan.train.base):
         return found | {"tokenizer": plan.train.base}
     folder = model_folder(plan.train.base)
@@ -142,8 +144,17 @@ def _lengths(plan: Plan, rows: Mapping[str, Sequence[Row]]) -> tuple[dict[str, L
     """Lengths of each split and the window; nothing and `None` where the base model is not at hand."""
     if not is_at_hand(plan.train.base):
         return {}, None
+    own: dict[str, Any] = (
+        {"max_target_length": plan.train.max_target_length} if plan.task == "seq2seq" else {}
+    )
     try:
-        task: Any = open_task(plan.task, plan.train.base, plan.train, max_length=plan.train.max_length)
+        task: Any = open_task(
+            plan.task,
+            plan.train.base,
+            plan.train,
+            max_length=plan.train.max_length,
+            **own,
+        )
     except (MissingError, InputError):  # training says so, with what to do
         return {}, None
 
@@ -153,13 +164,18 @@ def _lengths(plan: Plan, rows: Mapping[str, Sequence[Row]]) -> tuple[dict[str, L
         encoded = task.tokenizer(texts, add_special_tokens=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    probe = task.render(Row("probe", "probe", "tell me", "an answer", "train"))
-    template = (
-        0 if isinstance(probe, Refused) else len(probe.input_ids) - sum(count(["tell me", "an answer"]))
-    )
+    probe = Row("probe", "probe", "tell me", "an answer", "train")
+    given = task.render_prompt(probe, room=0) if task.answer_apart else task.render(probe)
+    inside = ["tell me"] if task.answer_apart else ["tell me", "an answer"]
+    template = 0 if isinstance(given, Refused) else len(given.input_ids) - sum(count(inside))
     window: int = task.max_length
+    answer_window = UNLIMITED if task.answer_apart else None  # a label takes no room
+    if plan.task == "seq2seq":
+        answer_window = task.max_target_length - (task.answer_length(probe) - sum(count(["an answer"])))
     found = {
-        split: measure_lengths(part, count, template=max(0, template), window=window)
+        split: measure_lengths(
+            part, count, template=max(0, template), window=window, answer_window=answer_window
+        )
         for split, part in rows.items()
     }
     return found, window
