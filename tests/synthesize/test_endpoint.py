@@ -341,7 +341,7 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
     [
         ("{% block system %}{% endblock %}", "lacks the block user"),
         (
-            "{% block system %}{% endblock %}{% block user %}{{ pasage }}{% endblock %}",
+            "{% block system %}{% endblock %}\n{% block user %}\n{{ pasage }}{% endblock %}",
             "'pasage' is undefined",
         ),
         ("{% block system %}{% endblock %}{% block user %}hello{% endblock %}", "does not show the passage"),
@@ -355,8 +355,10 @@ def test_killed_run_repeats_at_most_what_was_in_flight(tmp_path: Path, sign: sig
 def test_bad_prompt_is_told_before_the_first_request(tmp_path: Path, source: str, says: str) -> None:
     (tmp_path / "p.jinja").write_text(source)
     options = SynthesizeOptions(teacher="ollama/any", prompts={"question_answer": "p.jinja"})
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=says) as caught:
         open_teacher(options, tmp_path / "j.sqlite", tmp_path)
+    if "undefined" in says:
+        assert caught.value.where == f"{tmp_path / 'p.jinja'}:3"
 
 
 def test_missing_prompt_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ synthesize; besides them it knows `fence`, a mark that occurs in nothing that it
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -69,11 +70,20 @@ class Prompt:
             context = self.template.new_context(names)
             return "".join(self.template.blocks[block](context)).strip()
         except jinja2.TemplateError as error:
+            # Blocks are run as compiled: their lines are those of the code that Jinja made.
+            lines = [
+                one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == _COMPILED
+            ]
+            line = self.template.get_corresponding_lineno(lines[-1] or 0) if lines else None
             raise InputError(
                 f"the prompt cannot be filled in: {error}",
-                where=self.where,
+                where=self.where if line is None else f"{self.where}:{line}",
                 do=f"a prompt file of this kind may use: {', '.join(sorted(names))}",
             ) from error
+
+
+_COMPILED = "<template>"
+"""What Jinja calls a template that was made from a text."""
 
 
 def open_prompts(files: Mapping[str, Path]) -> dict[str, Prompt]:
