@@ -127,7 +127,10 @@ def _seconds(stage: StagePlan, plan: Plan, sizes: Sizes, weights: int | None, sp
     if stage.standing == "cached":
         return 0.0
     if stage.name == "synthesize" and sizes.teacher is not None:
-        return sizes.teacher.seconds
+        # The judge is asked while the teacher writes on.
+        both = [sizes.teacher.seconds, *([sizes.checker.seconds] if sizes.checker is not None else [])]
+        known = [seconds for seconds in both if seconds is not None]
+        return max(known) if len(known) == len(both) else None
     if stage.last_seconds is not None:
         return stage.last_seconds
     if shutil.which("nvidia-smi"):
@@ -204,7 +207,13 @@ def _remarks(plan: Plan, sizes: Sizes, weights: int | None, lines: tuple[StageOu
         remarks.append(
             f"{plan.train.base} is not on this disk: it is fetched from the hub when the run starts."
         )
-    remarks += _teacher_remarks(plan, sizes.teacher)
+    writing = plan.synthesize
+    if writing is not None and sizes.teacher is not None:
+        teacher = writing.endpoint or writing.local
+        remarks += _model_remarks(teacher, sizes.teacher, "The teacher", "synthesize.teacher")
+    if writing is not None and sizes.checker is not None:
+        judge = writing.judge_endpoint or (writing.judge if isinstance(writing.judge, LocalTeacher) else None)
+        remarks += _model_remarks(judge, sizes.checker, "The judge of the examples", "synthesize.judge")
     remarks += _judge_remarks(plan, sizes, lines)
     waiting = [line.name for line in lines if line.standing == "waits"]
     if waiting:
@@ -235,15 +244,16 @@ def _judge_remarks(plan: Plan, sizes: Sizes, lines: tuple[StageOutlook, ...]) ->
     ]
 
 
-def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
-    """What the teacher's requests come to, and whether the budget holds them."""
-    if teacher is None or plan.synthesize is None:
-        return []
-    asked = plan.synthesize.endpoint or plan.synthesize.local
+def _model_remarks(
+    asked: TeacherOptions | LocalTeacher | None, teacher: Estimate, who: str, option: str
+) -> list[str]:
+    """What a model's requests come to, and whether its budget holds them."""
     if asked is None:
         return []
     left = teacher.items - teacher.kept
-    said = f"The teacher is asked {left:,} times" + (
+    # How many examples come to the judge hangs on what the checks before it refuse.
+    most = "at most " if option.endswith("judge") else ""
+    said = f"{who} is asked {most}{left:,} times" + (
         f"; {teacher.kept:,} more replies are in the journal and cost nothing." if teacher.kept else "."
     )
     said += (
@@ -253,7 +263,7 @@ def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
     if isinstance(asked, LocalTeacher):
         remarks = [f"{said}, in this process."]
     elif teacher.cost is None or teacher.most_cost is None:
-        remarks = [f"{said}; what that costs is not known without synthesize.teacher.prices."]
+        remarks = [f"{said}; what that costs is not known without {option}.prices."]
     else:
         remarks = [f"{said}: about {teacher.cost:.2f}, at most {teacher.most_cost:.2f}."]
     if left and isinstance(asked, TeacherOptions) and teacher.least_seconds is not None:
@@ -262,7 +272,7 @@ def _teacher_remarks(plan: Plan, teacher: Estimate | None) -> list[str]:
         remarks.append(f"At most {said} a minute: that takes {duration(teacher.least_seconds)} or more.")
     if teacher.seconds is None and left:
         remarks.append(
-            "How fast the teacher is shows with its first replies: no time is given for synthesize."
+            f"How fast {who[0].lower()}{who[1:]} is shows with its first replies: no time is given for synthesize."
         )
     return remarks + (_budget_remarks(asked.budget, teacher) if asked.budget is not None else [])
 

@@ -24,7 +24,7 @@ from tunesmith.read.stage import (
 from tunesmith.records import Chunk, Document, Example, Note, Refused, Row
 from tunesmith.store import Run, read_rows
 from tunesmith.synthesize.estimate import Estimate
-from tunesmith.synthesize.stage import SynthesizeOptions, estimate_requests
+from tunesmith.synthesize.stage import SynthesizeOptions, estimate_checks, estimate_requests
 
 BUILTIN_YIELD = 0.02
 """Examples that the built-in teacher gets out of a token of passage: what it got from the sample documents, rounded.
@@ -48,6 +48,8 @@ class Sizes:
     prompt_tokens: int | None
     teacher: Estimate | None = None
     """What a model teacher has to be asked; `None` for others, and where it is asked nothing."""
+    checker: Estimate | None = None
+    """The same of the model that answers for the checks, where it is another."""
     judge: Mapping[str, Any] | None = None
     """What `judging_cost` says of a judge; `None` before there are answers, and where nobody is asked."""
 
@@ -106,6 +108,9 @@ def measure(plan: Plan, root: Path, run: Run, stages: list[StagePlan]) -> Sizes:
         teacher=None
         if chunks is None or "synthesize" in fresh
         else estimate_requests(chunks, plan.synthesize, run.folder / "journal.sqlite", root),
+        checker=None
+        if chunks is None or "synthesize" in fresh
+        else estimate_checks(chunks, plan.synthesize, run.folder / "journal.sqlite", root),
     )
 
 
@@ -125,6 +130,8 @@ def _measure_scenarios(
     test_rows = round(len(scenarios) * split.test)
     # Nobody knows how long a model's texts will be; social posts and the like have about a hundred words.
     train_tokens = round((asked + 125 * len(scenarios)) * (1 - split.test - split.validation))
+    is_done = any(stage.name == "synthesize" and stage.standing == "cached" for stage in stages)
+    journal = run.folder / "journal.sqlite"
     return Sizes(
         documents=0,
         megabytes=0.0,
@@ -135,9 +142,8 @@ def _measure_scenarios(
         train_tokens=train_tokens,
         test_rows=test_rows,
         prompt_tokens=round(asked * split.test),
-        teacher=None
-        if any(stage.name == "synthesize" and stage.standing == "cached" for stage in stages)
-        else estimate_requests(scenarios, writing, run.folder / "journal.sqlite", root),
+        teacher=None if is_done else estimate_requests(scenarios, writing, journal, root),
+        checker=None if is_done else estimate_checks(scenarios, writing, journal, root),
     )
 
 

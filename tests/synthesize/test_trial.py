@@ -16,10 +16,13 @@ from tests.synthesize.test_endpoint import run, tanks
 from tunesmith import cli, plugins
 from tunesmith.records import Chunk, Example, Refused, content_id
 from tunesmith.spending import Prices
+from tunesmith.steps.data import _teacher_progress
+from tunesmith.synthesize.endpoint import ModelTeacher
 from tunesmith.synthesize.estimate import estimate_items
 from tunesmith.synthesize.request import make_request
 from tunesmith.synthesize.stage import (
     SynthesizeOptions,
+    estimate_checks,
     estimate_requests,
     open_teacher,
     synthesize_examples,
@@ -267,3 +270,44 @@ def test_mistakes_are_told_for_the_kind_of_teacher_that_was_written() -> None:
         SynthesizeOptions(teacher={"url": "http://127.0.0.1:1", "modl": "x"})  # type: ignore[arg-type]
     assert caught.value.error_count() == 1
     assert "modl" in str(caught.value)
+
+
+def test_check_counts_what_a_judge_of_its_own_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StubServer() as server:
+        plan = plan_of(tmp_path, server)
+        judge = (
+            f"{{url: {server.url}, model: judge, prices: {{input: 1, output: 1}}, budget: {{money: 0.01}}}}"
+        )
+        checks = "[format, round_trip, judge]"
+        overrides = [f"synthesize.judge={judge}", f"synthesize.checks={checks}", "synthesize.per_chunk=4"]
+        assert cli.main(["check", str(plan), *overrides]) == 0
+        assert not server.requests
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The teacher is asked 12 times." in said
+    assert "is not known without synthesize.teacher.prices." in said
+    # twelve passages, four pairs of each, two questions about each pair
+    assert "The judge of the examples is asked at most 96 times." in said
+    assert "The budget has 0.01 of 0.01 left, which is less than that" in said
+    options = SynthesizeOptions(teacher="ollama/a", judge="ollama/b", checks=("judge",), kinds=("summary",))
+    found = estimate_checks(tanks(3), options, tmp_path / "j.sqlite")
+    assert found is not None
+    assert (found.items, found.kept) == (3, 0)
+    assert estimate_checks(tanks(3), SynthesizeOptions(teacher="ollama/a"), tmp_path / "j.sqlite") is None
+
+
+def test_progress_tells_the_time_that_is_left_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve requests and as many for the checks, of each of eight pairs: 12 + 96. Nine are done after 18 seconds."""
+    options = SynthesizeOptions(teacher="ollama/a", checks=("judge",))
+    teacher = open_teacher(options, tmp_path / "j.sqlite")
+    assert isinstance(teacher, ModelTeacher)
+    clock = iter([100.0, 118.0, 118.0])
+    monkeypatch.setattr("tunesmith.steps.data.time.monotonic", lambda: next(clock))
+    told = _teacher_progress(teacher, tanks(12), options)
+    assert callable(told)
+    teacher.n_replied = 9
+    # two seconds each: 99 * 2 = 198 s
+    assert told({"examples": 9}) == (9, None, "requests, 9 examples, 0.5 a second, at most 3 min left")

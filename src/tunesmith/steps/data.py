@@ -123,6 +123,7 @@ def _teacher_progress(
     if not isinstance(teacher, ModelTeacher):
         return "examples"
     total = teacher.n_items(sources, options)
+    most = teacher.n_at_most(sources, options) if total is None else total
     started = time.monotonic()
 
     def told(counts: Mapping[str, int]) -> tuple[int, int | None, str]:
@@ -131,8 +132,9 @@ def _teacher_progress(
         parts = [f"requests, {made:,} examples, {made / seconds:.1f} a second"]
         if teacher.outlay is not None and teacher.outlay.money is not None:
             parts.append(f"{teacher.outlay.money:.2f} spent")
-        if done and total is not None:
-            parts.append(f"about {duration((total - done) * seconds / done)} left")
+        if done:
+            left = duration(max(0, most - done) * seconds / done)
+            parts.append(f"at most {left} left" if total is None else f"about {left} left")
         return done, total, ", ".join(parts)
 
     return told

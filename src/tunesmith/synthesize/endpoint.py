@@ -116,6 +116,10 @@ class ModelTeacher:
         asks_again = options.calls == 2 or options.segment or (options.asks_model and options.judge is None)
         return None if asks_again else sum(1 for _ in draft_asks(sources, options))
 
+    def n_at_most(self, sources: Iterable[Source], options: SynthesizeOptions) -> int:
+        """Requests that the sources may take, where that hangs on the replies."""
+        return sum(1 for _ in expected_asks(sources, options))
+
     def write(self, sources: Iterable[Source], options: SynthesizeOptions) -> Iterator[Example | Refused]:
         """Drafts that nobody has checked yet. Raises what stops the whole run, as a session does."""
         with self.session() as model:
@@ -194,63 +198,45 @@ def _manner_of(options: TeacherOptions | LocalTeacher) -> Manner:
     return Manner(options.max_tokens, options.temperature, options.seed)
 
 
-def estimate_endpoint(
-    endpoint: TeacherOptions,
-    sources: Iterable[Source],
-    options: SynthesizeOptions,
+def estimate_model(
+    options: TeacherOptions | LocalTeacher,
+    asks: Iterable[tuple[Asked, int]],
     journal: Path,
     prompts: Mapping[str, Path],
 ) -> Estimate:
-    """What the requests would come to; nothing is sent, and the key is not needed.
+    """What the requests would come to. Nothing is sent, the key is not needed, and a model in this process is neither
+    loaded nor fetched.
 
-    Requests that hang on replies (answers to questions, checks by the teacher) are taken to be as many as they can be.
+    Args:
+        asks: what would be asked, each with the number of examples it may give. Those that hang on replies (answers to
+            questions, checks by the teacher) are taken to be as many as they can be.
 
     Raises:
-        MissingError: a prompt file is not there.
+        MissingError: a prompt file, or the model in this process, is not there.
         InputError: a prompt is no good.
     """
-    teacher = ModelTeacher(endpoint.url, _manner_of(endpoint), journal, _nobody, open_prompts(prompts))
-    # Where the plan leaves the model to the server, the journal knows which it was.
-    models = [endpoint.model] if endpoint.model else models_in(journal, endpoint.url)
-    model = models[0] if len(models) == 1 else ""
-    asked = (
-        (teacher.item(ask, endpoint.url, model).request, pieces)
-        for ask, pieces in expected_asks(sources, options)
-    )
+    teacher = ModelTeacher("", _manner_of(options), journal, _nobody, open_prompts(prompts))
+    if isinstance(options, LocalTeacher):
+        from tunesmith.synthesize.local import address_of_local
+
+        # Only the weights tell whether replies of an earlier run are this model's.
+        is_known = journal.exists() and is_at_hand(options.local)
+        address, model = address_of_local(options) if is_known else "local:", options.model_name
+    else:
+        # Where the plan leaves the model to the server, the journal knows which it was.
+        models = [options.model] if options.model else models_in(journal, options.url)
+        address, model = options.url, models[0] if len(models) == 1 else ""
+    asked = ((teacher.item(ask, address, model).request, pieces) for ask, pieces in asks)
+    if isinstance(options, LocalTeacher):
+        return estimate_items(asked, journal, None, 1)  # a batch's time is shared out among its requests
     return estimate_items(
         asked,
         journal,
-        endpoint.prices,
-        endpoint.concurrency,
-        requests_per_minute=endpoint.requests_per_minute,
-        tokens_per_minute=endpoint.tokens_per_minute,
+        options.prices,
+        options.concurrency,
+        requests_per_minute=options.requests_per_minute,
+        tokens_per_minute=options.tokens_per_minute,
     )
-
-
-def estimate_local(
-    local: LocalTeacher,
-    sources: Iterable[Source],
-    options: SynthesizeOptions,
-    journal: Path,
-    prompts: Mapping[str, Path],
-) -> Estimate:
-    """The same of a model in this process. It is not loaded, and not fetched from a hub.
-
-    Raises:
-        MissingError: the model or a prompt file is not there.
-        InputError: a prompt is no good.
-    """
-    from tunesmith.synthesize.local import address_of_local
-
-    teacher = ModelTeacher(local.model_name, _manner_of(local), journal, _nobody, open_prompts(prompts))
-    # Only the weights tell whether replies of an earlier run are this model's.
-    address = address_of_local(local) if journal.exists() and is_at_hand(local.local) else "local:"
-    asked = (
-        (teacher.item(ask, address, local.model_name).request, pieces)
-        for ask, pieces in expected_asks(sources, options)
-    )
-    # A batch's time is shared out among its requests.
-    return estimate_items(asked, journal, None, 1)
 
 
 def _nobody() -> AbstractContextManager[Answerer]:

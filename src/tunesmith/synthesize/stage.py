@@ -16,8 +16,7 @@ from tunesmith.records import Example, Refused, Scenario
 from tunesmith.synthesize.checks import MODEL_CHECKS, SEMANTIC, About, Limits, open_check
 from tunesmith.synthesize.endpoint import (
     ModelTeacher,
-    estimate_endpoint,
-    estimate_local,
+    estimate_model,
     open_endpoint_teacher,
     open_local_teacher,
 )
@@ -26,12 +25,13 @@ from tunesmith.synthesize.kinds import Source
 from tunesmith.synthesize.options import LocalTeacher, SynthesizeOptions, TeacherOptions
 from tunesmith.synthesize.prompts import open_prompts
 from tunesmith.synthesize.share import hold_to_share
-from tunesmith.synthesize.writing import Model, write_drafts
+from tunesmith.synthesize.writing import Model, expected_asks, expected_checks, write_drafts
 
 __all__ = [
     "SynthesizeOptions",
     "Teacher",
     "TeacherOptions",
+    "estimate_checks",
     "estimate_requests",
     "open_teacher",
     "synthesize_examples",
@@ -111,12 +111,20 @@ def estimate_requests(
     Raises:
         MissingError, InputError: the prompt file is not there, or is no good.
     """
-    prompts = _prompt_files(options, root)
-    if options.local is not None:
-        return estimate_local(options.local, sources, options, journal, prompts)
-    if options.endpoint is None:
+    model = options.endpoint or options.local
+    if model is None:
         return None
-    return estimate_endpoint(options.endpoint, sources, options, journal, prompts)
+    return estimate_model(model, expected_asks(sources, options), journal, _prompt_files(options, root))
+
+
+def estimate_checks(
+    sources: Iterable[Source], options: SynthesizeOptions, journal: Path, root: Path = Path()
+) -> Estimate | None:
+    """The same of the model that answers for the checks, where it is not the teacher; `None` where there is none."""
+    judge = options.judge_endpoint or options.judge
+    if judge is None or isinstance(judge, str):
+        return None
+    return estimate_model(judge, expected_checks(sources, options), journal, _prompt_files(options, root))
 
 
 def synthesize_examples(

@@ -72,26 +72,37 @@ def draft_asks(sources: Iterable[Source], options: SynthesizeOptions) -> Iterato
 
 
 def expected_asks(sources: Iterable[Source], options: SynthesizeOptions) -> Iterator[tuple[Askable, int]]:
-    """About what a run would ask, each with the number of examples it may give; for estimates of money and time."""
-    checks = [name for name in options.checks if name in MODEL_CHECKS] if options.judge is None else []
+    """About what a run would ask the teacher, each with the number of examples it may give; for estimates."""
     for source in sources:
         if options.segment and isinstance(source, Chunk):
             yield Ask("segmentation", source, "segmentation"), max(1, source.n_tokens // TOKENS_A_PIECE)
         for ask in draft_asks([source], options):
-            pieces = int(ask.extra.get("count", 1)) if FORMS[ask.form].several else 1
+            pieces = _pieces(ask)
             yield ask, pieces
             if ask.form == "questions":
                 answer = Ask("answer", source, "question_answer", {"question": EXPECTED_QUESTION})
                 yield from ((answer, 1) for _ in range(pieces))
-            for name in checks:
-                told = {
-                    "question": EXPECTED_QUESTION,
-                    "instruction": EXPECTED_QUESTION,
-                    "target": EXPECTED_ANSWER,
-                }
-                check = Ask(name, source, ask.kind, {"criteria": [], **told})
-                if name != "round_trip" or ask.kind == "question_answer":
-                    yield from ((check, 1) for _ in range(pieces))
+            if options.judge is None:
+                yield from _expected_checks(ask, options)
+
+
+def expected_checks(sources: Iterable[Source], options: SynthesizeOptions) -> Iterator[tuple[Askable, int]]:
+    """The same of a judge that is not the teacher: at most so many, since a refused example is not asked about."""
+    for ask in draft_asks(sources, options):
+        yield from _expected_checks(ask, options)
+
+
+def _pieces(ask: Ask) -> int:
+    """Examples that it may give."""
+    return int(ask.extra.get("count", 1)) if FORMS[ask.form].several else 1
+
+
+def _expected_checks(ask: Ask, options: SynthesizeOptions) -> Iterator[tuple[Askable, int]]:
+    told = {"question": EXPECTED_QUESTION, "instruction": EXPECTED_QUESTION, "target": EXPECTED_ANSWER}
+    for name in options.checks:
+        if name in MODEL_CHECKS and (name != "round_trip" or ask.kind == "question_answer"):
+            check = Ask(name, ask.source, ask.kind, {"criteria": [], **told})
+            yield from ((check, 1) for _ in range(_pieces(ask)))
 
 
 def _chunks(sources: Iterable[Source]) -> Iterator[Chunk]:
