@@ -14,6 +14,7 @@ from tunesmith.errors import InputError
 from tunesmith.judging.server import open_asker
 from tunesmith.records import Judgement
 from tunesmith.score.judge import JudgeEndpoint, JudgeOptions, judge_pairs
+from tunesmith.synthesize.pace import Pace
 
 
 def judged(server: StubServer, journal: Path, n: int = 6, **fields: object) -> list[Judgement]:
@@ -85,3 +86,21 @@ def test_a_server_that_always_fails_stops_the_judging(tmp_path: Path) -> None:
         pytest.raises(InputError, match="HTTP 500"),
     ):
         judged(server, tmp_path / "journal.sqlite", n=2)
+
+
+def test_limits_a_minute_reach_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int | None, int | None]] = []
+
+    class Watched(Pace):
+        def __init__(self, requests: int | None, tokens: int | None) -> None:
+            limits.append((requests, tokens))
+            super().__init__(requests, tokens)
+
+    monkeypatch.setattr("tunesmith.synthesize.client.Pace", Watched)
+    with StubServer(prefers_longer) as server:
+        endpoint = JudgeEndpoint(
+            url=server.url, model="stub", requests_per_minute=600, tokens_per_minute=100_000
+        )
+        with open_asker(endpoint, tmp_path / "journal.sqlite"):
+            pass
+    assert limits == [(600, 100_000)]

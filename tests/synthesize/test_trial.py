@@ -311,3 +311,14 @@ def test_progress_tells_the_time_that_is_left_at_most(
     teacher.n_replied = 9
     # two seconds each: 99 * 2 = 198 s
     assert told({"examples": 9}) == (9, None, "requests, 9 examples, 0.5 a second, at most 3 min left")
+
+
+def test_a_model_that_wrote_nothing_of_use_is_told_apart_from_the_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StubServer(lambda body, before: Answer("no JSON")) as server:
+        assert cli.main(["run", str(plan_of(tmp_path, server)), "--until", "synthesize"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "got no example out of 12 passages; 12 were refused" in said
+    assert "--limit 3 --trace shows" in said
+    assert "built-in teacher" not in said

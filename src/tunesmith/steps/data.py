@@ -140,6 +140,16 @@ def _teacher_progress(
     return told
 
 
+_RULES_MADE_NOTHING = (
+    "the built-in teacher reads plain English prose only: name a model with synthesize.teacher, or look into"
+    " read/chunks.jsonl and synthesize/refused.jsonl for what it was given and why it was refused"
+)
+_MODEL_MADE_NOTHING = (
+    "look into synthesize/refused.jsonl for what it replied and why that was refused; tunesmith synthesize PLAN"
+    " --limit 3 --trace shows a few prompts with their replies"
+)
+
+
 def synthesize_step(context: Context) -> Counts:
     options = context.plan.synthesize
     assert options is not None, "without documents this step is left out"
@@ -167,8 +177,7 @@ def synthesize_step(context: Context) -> Counts:
             f"the teacher ({teacher.name}) got no example out of {len(sources)}"
             f" {'scenarios' if scenarios else 'passages'}; {counts['refused']} were refused",
             where="synthesize",
-            do="the built-in teacher reads plain English prose only: name a model with synthesize.teacher, or look into"
-            " read/chunks.jsonl and synthesize/refused.jsonl for what it was given and why it was refused",
+            do=_MODEL_MADE_NOTHING if isinstance(teacher, ModelTeacher) else _RULES_MADE_NOTHING,
         )
     write_json(context.run.folder / "synthesize/coverage.json", _coverage(context, scenarios))
     return counts

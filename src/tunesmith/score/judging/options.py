@@ -49,6 +49,12 @@ class JudgeEndpoint(Options):
         description="How the verdict is held to the menu; a server that refuses one form is asked in the next.",
     )
     concurrency: int = Field(default=8, ge=1, le=512, description="Most requests in flight.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Most requests in a minute, at even distances; empty: no limit."
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Most tokens of prompts and replies in a minute; empty: no limit."
+    )
     timeout_s: float = Field(default=120.0, gt=0, description="Seconds to wait for one reply.")
     tries: int = Field(
         default=6, ge=1, description="Times one request is sent before it counts as `no reply`."
