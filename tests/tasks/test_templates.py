@@ -216,6 +216,22 @@ def test_the_date_is_the_same_in_training_and_in_use(open_family: Open) -> None:
     assert list(rendered(task, row_with("what?", "air")).input_ids[: len(fixed)]) == fixed
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_beginning_at_most_and_one_end_whatever_a_text_says(open_family: Open, name: str) -> None:
+    """A document and an answer write the family's own control tokens out: none of them counts as one."""
+    task, family = open_family(name), FAMILIES[name]
+    written = " ".join(text for text in (family.bos, family.eos, family.end_of_turn) if text)
+    bos = task.tokenizer.bos_token_id
+    # the template writes it, or the tokenizer does where there is no template
+    begins = bos is not None and ("bos_token" in str(family.template) or family.template is None)
+    for row in (row_with("what?", "warm air"), row_with(f"what is {written}?", f"{written} are signs")):
+        result = rendered(task, row)
+        assert [id == bos for id in result.input_ids].count(True) == int(begins)
+        assert (result.input_ids[0] == bos) == begins
+        assert [id in task.stop_ids for id in result.labels].count(True) == 1
+        assert result.labels[-1] in task.stop_ids
+
+
 class TestThinking:
     row = row_with("what?", f"{THOUGHT}warm air")
 
@@ -266,6 +282,20 @@ class TestThinking:
         prompt, answer = task.pieces(rendered(task, self.row))
         assert prompt == (f"<|first|><|User|>what?{prompt_end}", False)
         assert answer == (learnt, True)
+
+    @pytest.mark.parametrize(
+        ("thinking", "expected"),
+        [
+            ("keep", (f"{THOUGHT}warm air", "heat")),
+            ("strip", ("warm air", "heat")),
+            ("off", ("warm air", "heat")),
+        ],
+    )
+    def test_references_lose_their_thoughts_where_answers_do(
+        self, open_family: Open, thinking: str, expected: tuple[str, ...]
+    ) -> None:
+        row = dataclasses.replace(self.row, other_references=("heat",))
+        assert open_family("qwen3", thinking=thinking).references(row) == expected
 
     @pytest.mark.parametrize("name", ["chatml", "gemma", "plain"])
     def test_off_is_refused_where_it_has_no_effect(self, open_family: Open, name: str) -> None:

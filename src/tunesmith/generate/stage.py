@@ -76,7 +76,7 @@ def generate_predictions(
                 for item in plan.refused:
                     if wanted.is_wanted(system, name, item):
                         n_done += 1
-                        yield _failed(item, wanted.work(system, name, settings))
+                        yield _failed(opened, item, wanted.work(system, name, settings))
             for index, batch in enumerate(plan.batches):
                 names = [
                     name
@@ -160,7 +160,7 @@ def _predict(
                     system=work.system,
                     prompt=item.row.prompt,
                     text=text,
-                    references=(item.row.completion, *item.row.other_references),
+                    references=task.references(item.row),
                     status=status,
                     finish_reason="eos" if answer.ended else "length",
                     n_prompt_tokens=prompt.n_prompt,
@@ -199,7 +199,7 @@ def _batch_effect(
     )
 
 
-def _failed(item: Item, work: Work) -> Prediction:
+def _failed(task: Task, item: Item, work: Work) -> Prediction:
     assert item.problem is not None
     return Prediction(
         id=item.row.id,
@@ -207,7 +207,7 @@ def _failed(item: Item, work: Work) -> Prediction:
         system=work.system,
         prompt=item.row.prompt,
         text="",
-        references=(item.row.completion, *item.row.other_references),
+        references=task.references(item.row),
         status="error",
         finish_reason="error",
         settings=work.settings,

@@ -127,6 +127,9 @@ class Task(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens, without end tokens."""
 
+    def references(self, row: Row) -> tuple[str, ...]:
+        """The row's right answers, as texts that `decode` could give: without thoughts where those are taken out."""
+
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer, added tokens and all, into the folder of what was trained."""
 

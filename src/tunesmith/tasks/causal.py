@@ -226,6 +226,9 @@ class CausalTask:
         tags = {self.tokenizer.convert_tokens_to_ids(tag) for tag in THOUGHT_TAGS}
         return frozenset(set(self.tokenizer.all_special_ids) - tags)
 
+    def references(self, row: Row) -> tuple[str, ...]:
+        return tuple(self.template.compared(text) for text in (row.completion, *row.other_references))
+
     def save_tokenizer(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
 

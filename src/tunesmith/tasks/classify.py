@@ -97,6 +97,9 @@ class ClassifyTask:
     def answer_length(self, row: Row) -> int:
         return 1
 
+    def references(self, row: Row) -> tuple[str, ...]:
+        return (row.completion, *row.other_references)
+
     def save_tokenizer(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
 

@@ -96,6 +96,9 @@ class Seq2SeqTask:
     def answer_length(self, row: Row) -> int:
         return len(self._target_ids(row.completion))
 
+    def references(self, row: Row) -> tuple[str, ...]:
+        return (row.completion, *row.other_references)
+
     def save_tokenizer(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
 

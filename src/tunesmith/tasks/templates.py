@@ -149,9 +149,14 @@ class Template:
             return _NO_THOUGHT.sub("", text, count=1).strip()
         return without_thoughts(text)
 
+    def compared(self, answer: str) -> str:
+        """A right answer as what the model writes is held against it: its thoughts go where the model's do."""
+        if self.options.thinking == "keep" or not (_CLOSE in answer or _OPEN in answer):
+            return answer
+        return without_thoughts(answer)
+
     def _learnt(self, answer: str) -> str:
-        if self.options.thinking != "keep":
-            answer = without_thoughts(answer) if _CLOSE in answer or _OPEN in answer else answer
+        answer = self.compared(answer)
         parts = re.split(f"({_OPEN}|{_CLOSE})", answer)
         return "".join(part if part in (_OPEN, _CLOSE) else self.defuse(part) for part in parts)
 
