@@ -37,6 +37,31 @@ def train_alone(
         base: as the job's task loads it; with `method: full` its own weights are trained.
         notes: what the log is to say beside what happens here.
     """
+    log = _with_what_memory_there_is(base, job, notes, progress, None)
+    assert log is not None
+    return log
+
+
+def train_up_to(base: PreTrainedModel, job: Prepared, step: int, progress: Progress) -> None:
+    """Train as `train_alone` does, and pause after `step` steps, or where the run ends before, with a checkpoint."""
+    _with_what_memory_there_is(base, job, (), progress, step)
+
+
+def key_of(job: Prepared, plan: BatchPlan) -> str:
+    """What names the run of a job in its checkpoints."""
+    weights = [weights_sha256(model_folder(job.options.base)), *(item["sha256"] for item in _before(job))]
+    return run_key(job.options, plan, job.data, weights)
+
+
+def _before(job: Prepared) -> list[dict[str, str]]:
+    """The adapters that were merged into the base, the first of them first."""
+    options = job.options
+    return lineage.lineage(Path(options.continue_from).expanduser()) if options.continue_from else []
+
+
+def _with_what_memory_there_is(
+    base: PreTrainedModel, job: Prepared, notes: Sequence[str], progress: Progress, halt_at: int | None
+) -> TrainingLog | None:
     import torch
     from accelerate.utils.memory import should_reduce_batch_size  # type: ignore[import-untyped]
 
@@ -52,7 +77,7 @@ def train_alone(
         plan = replace(plan, batch_size=plan.batch_size * plan.accumulation, accumulation=1)
     while True:
         try:
-            return _fit(base, job, plan, notes, progress)
+            return _fit(base, job, plan, notes, progress, halt_at)
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or should_reduce_batch_size(error)):
@@ -98,8 +123,13 @@ def _find_checkpoint(checkpoints: Path, key: str) -> Checkpoint | None:
 
 
 def _fit(
-    base: PreTrainedModel, job: Prepared, plan: BatchPlan, notes: Sequence[str], progress: Progress
-) -> TrainingLog:
+    base: PreTrainedModel,
+    job: Prepared,
+    plan: BatchPlan,
+    notes: Sequence[str],
+    progress: Progress,
+    halt_at: int | None,
+) -> TrainingLog | None:
     from transformers import set_seed
 
     from tunesmith.models import fast
@@ -111,10 +141,8 @@ def _fit(
     from tunesmith.train.trainer import AnswerTrainer
 
     task, data, options = job.task, job.data, job.options
-    base_sha256 = weights_sha256(model_folder(options.base))
     checkpoints = job.folder / "checkpoints"
-    before = lineage.lineage(Path(options.continue_from).expanduser()) if options.continue_from else []
-    key = run_key(options, plan, data, [base_sha256, *(item["sha256"] for item in before)])
+    key = key_of(job, plan)
     checkpoint = _find_checkpoint(checkpoints, key)
     shared_out = distributed.wants_fsdp(options)
     set_threads(options.threads or (checkpoint.threads if checkpoint else None))
@@ -156,13 +184,17 @@ def _fit(
                 options,
                 checkpoints,
                 total_steps=planned_steps(options, plan),
+                halt_at=halt_at,
                 key=key,
                 seconds_before=checkpoint.seconds if checkpoint else 0.0,
                 meter=meter,
                 progress=progress,
             )
-            state = _to_the_end(trainer, job, plan, checkpoint)
-        _keep(trainer, job, state, card_of(task, options, base_sha256, before))
+            state = _to_the_end(trainer, job, plan, checkpoint, halt_at)
+        if halt_at is not None:
+            return None
+        base_sha256 = weights_sha256(model_folder(options.base))
+        _keep(trainer, job, state, card_of(task, options, base_sha256, _before(job)))
         log = training_log(
             job,
             plan,
@@ -189,7 +221,7 @@ def _fit(
 
 
 def _to_the_end(
-    trainer: AnswerTrainer, job: Prepared, plan: BatchPlan, checkpoint: Checkpoint | None
+    trainer: AnswerTrainer, job: Prepared, plan: BatchPlan, checkpoint: Checkpoint | None, halt_at: int | None
 ) -> TrainerState:
     """Train what is left to train."""
     from transformers import TrainerState
@@ -198,7 +230,8 @@ def _to_the_end(
 
     if checkpoint is not None:
         state: TrainerState = TrainerState.load_from_json(str(checkpoint.folder / "trainer_state.json"))
-        if state.global_step >= planned_steps(job.options, plan) or is_exhausted(state, job.options):
+        last = planned_steps(job.options, plan) if halt_at is None else halt_at
+        if state.global_step >= last or is_exhausted(state, job.options):
             if not trainer.is_shared_out:
                 load_trained(trainer.model, checkpoint.folder)
             return state

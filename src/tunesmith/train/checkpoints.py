@@ -51,6 +51,20 @@ def mark_complete(
     os.replace(unfinished, folder / MARK)
 
 
+def hand_over(checkpoint: Checkpoint, checkpoints: Path, *, key: str) -> None:
+    """Let the run called `key`, with its checkpoints in another folder, go on from here as if this were its own; and
+    from the best weights so far, which lie beside."""
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    copy = checkpoints / checkpoint.folder.name
+    for source in sorted(checkpoint.folder.parent.iterdir()):
+        if source.is_dir() and not source.name.startswith(_PREFIX):
+            shutil.copytree(source, checkpoints / source.name)
+    shutil.copytree(checkpoint.folder, copy, ignore=shutil.ignore_patterns(MARK))
+    mark_complete(
+        copy, key=key, seconds=checkpoint.seconds, threads=checkpoint.threads, energy=checkpoint.energy
+    )
+
+
 def newest_complete(checkpoints: Path, *, key: str) -> Checkpoint | None:
     """The last checkpoint of the run called `key` that is whole; those after it are removed, since they are not."""
     folders = [path for path in checkpoints.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]

@@ -92,11 +92,7 @@ def train_adapters(
             options = ready.options
             if loaded is None or loaded[0] != base_key(options):
                 loaded = None  # let go of the old weights before the new ones are read
-                before = adapters_before(options)
-                loaded = (
-                    base_key(options),
-                    lineage.load_merged(ready.task.load, options.base, as_loaded(options), before),
-                )
+                loaded = (base_key(options), _load(ready))
             base = loaded[1]
             others = [] if index in alone else _partners(jobs, index, task, passes_key(options))
             if others:
@@ -104,9 +100,8 @@ def train_adapters(
                 if index in outcomes:
                     yield outcomes.pop(index)
                     continue
-            changed = options.method == "full" or task == "classify" or distributed.wants_fsdp(options)
-            if changed:
-                loaded = None  # its weights, or its head, will be other ones, or shared out
+            if _changes_the_base(ready):
+                loaded = None
             reason = alone.get(index) or (_why_alone(task, options) if len(jobs) > 1 else None)
             notes = [f"trained by itself, not together with others: {reason}"] if reason else []
             with distributed.told_when_lost():
@@ -144,7 +139,8 @@ def train_step_counts(
     the end. With a constant rate it costs as many steps as the largest n. With `warmup_stable_decay` it costs one run
     at the constant rate, up to where the last decay begins, and from it, for each n, a branch of that decay's steps.
     Each adapter has its own best validation and its own end by early stopping. `job.folder` is not used; checkpoints
-    lie in the folder of the first stop meanwhile, and the same call goes on from them.
+    lie in the stops' folders meanwhile, and the same call goes on from them. Several processes train each n from its
+    first step.
 
     Raises:
         InputError: the schedule depends on the number of steps; there are no stops; or one is too short for its decay.
@@ -168,23 +164,50 @@ def train_step_counts(
     first = next(iter(ordered.values()))
     one_run = options.model_copy(update={"max_steps": max(ordered)})
     ready = prepare(replace(job, options=one_run), task)
-    reason = _why_alone(task, ready.options)
-    if reason is None:
-        base = ready.task.load(ready.options.base, as_loaded(ready.options))
+    jobs = {
+        steps: replace(ready, folder=folder, options=ready.options.model_copy(update={"max_steps": steps}))
+        for steps, folder in ordered.items()
+    }
+    if world().size > 1:
+        return {
+            steps: _at_full_cost(replace(job, folder=one.folder, options=one.options), task, progress)
+            for steps, one in jobs.items()
+        }
+    base: list[PreTrainedModel] = [_load(ready)]
+    if _why_alone(task, ready.options) is None:
         entry, key = _entry(ready, dict(ordered.items()))
-        (found,) = train_together(base, [entry], [key], first / "checkpoints-together", progress)
+        (found,) = train_together(base[0], [entry], [key], first / "checkpoints-together", progress)
         if isinstance(found, TunesmithError):
             raise found
         if isinstance(found, dict):
             return found
-    each = [
-        replace(job, folder=folder, options=job.options.model_copy(update={"max_steps": steps}))
-        for steps, folder in ordered.items()
-    ]
-    return {
-        steps: train_adapter(one.train, one.validation, one.folder, one.options, task=task, progress=progress)
-        for steps, one in zip(ordered, each, strict=True)
-    }
+
+    def load() -> PreTrainedModel:
+        if not base:
+            base.append(_load(ready))
+        return base.pop() if _changes_the_base(ready) else base[0]
+
+    from tunesmith.train.branches import train_branches
+
+    return train_branches(load, jobs, progress)
+
+
+def _at_full_cost(job: Job, task: str, progress: Progress) -> TrainingLog:
+    """For several processes, which cannot pause a run."""
+    log = train_adapter(job.train, job.validation, job.folder, job.options, task=task, progress=progress)
+    return replace(log, notes=("trained from its first step: several processes share the work", *log.notes))
+
+
+def _load(ready: Prepared) -> PreTrainedModel:
+    """The base of a job, with earlier adapters merged into it."""
+    before = adapters_before(ready.options)
+    return lineage.load_merged(ready.task.load, ready.options.base, as_loaded(ready.options), before)
+
+
+def _changes_the_base(ready: Prepared) -> bool:
+    """Whether the base in memory has other weights, or another head, after this job; or is shared out."""
+    options = ready.options
+    return options.method == "full" or ready.task.name == "classify" or distributed.wants_fsdp(options)
 
 
 def _why_alone(task: str, options: TrainOptions) -> str | None:

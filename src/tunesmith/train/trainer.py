@@ -45,6 +45,7 @@ class AnswerTrainer(Trainer):
         rows: rendered rows; `plan` gives their order.
         validation: rendered rows for the validation loss; may be empty.
         total_steps: where the learning-rate schedule ends.
+        halt_at: training pauses after this step, with a checkpoint, as if it had been stopped there from outside.
         key: names the run in its checkpoints.
         seconds_before: training time of earlier sittings.
         meter: what the energy is read from.
@@ -64,6 +65,7 @@ class AnswerTrainer(Trainer):
         checkpoints: Path,
         *,
         total_steps: int,
+        halt_at: int | None = None,
         key: str,
         seconds_before: float,
         meter: EnergyMeter,
@@ -86,6 +88,7 @@ class AnswerTrainer(Trainer):
         flow = _Flow(
             options,
             total_steps,
+            halt_at,
             bool(validation),
             self.sampler,
             self._keep_best,
@@ -196,14 +199,18 @@ class AnswerTrainer(Trainer):
             torch.save(scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if not self.is_shared_out or checkpoint is None:
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
         optimizer: Any = self.optimizer
         scheduler: Any = self.lr_scheduler
-        parallel.load_optimizer_state(optimizer.optimizer, state)
-        scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        if not self.is_shared_out or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
+            parallel.load_optimizer_state(optimizer.optimizer, state)
+            scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+        if checkpoint is not None:  # it may be that of a longer run, whose rate is still another one
+            rates = zip(optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+            for group, rate, course in rates:
+                group["lr"] = rate * course(scheduler.last_epoch)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not self.is_shared_out:  # else it was done before the weights were shared out
@@ -234,6 +241,7 @@ class _Flow(TrainerCallback):
         self,
         options: TrainOptions,
         total_steps: int,
+        halt_at: int | None,
         has_validation: bool,
         sampler: EpochSampler,
         keep_best: Callable[[], None],
@@ -242,6 +250,7 @@ class _Flow(TrainerCallback):
     ) -> None:
         self.options = options
         self.total_steps = total_steps
+        self.halt_at = halt_at
         self.has_validation = has_validation
         self.sampler = sampler
         self.keep_best = keep_best
@@ -255,13 +264,14 @@ class _Flow(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         step = state.global_step
         is_last = step >= self.total_steps
+        is_over = is_last or step == self.halt_at
         is_time = is_last or is_due(self.options, self.sampler.plan, step)
         control.should_log = True
         control.should_evaluate = self.has_validation and is_time
-        control.should_training_stop = is_last
+        control.should_training_stop = is_over
         if self.options.save_steps is not None:
-            control.should_save = is_last or step % self.options.save_steps == 0
-        elif is_last or parallel.agreed(time.monotonic() - self.saved_at >= saved.SECONDS_BETWEEN):
+            control.should_save = is_over or step % self.options.save_steps == 0
+        elif is_over or parallel.agreed(time.monotonic() - self.saved_at >= saved.SECONDS_BETWEEN):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
