@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from tunesmith.errors import GateError
 from tunesmith.records import SplitName, content_id
 
+FEW_GROUPS, NEAR_ENOUGH = 8, 0.05
+"""Of up to eight groups every assignment is looked at; those within 5 % of the rows of the nearest one are as good."""
 ENOUGH_GROUPS, TEST_GROUPS = 5, 2
 """From five groups on the test set gets two: what holds in one document alone says nothing of others."""
 
@@ -23,7 +26,8 @@ def split_groups(
     """Assign each group to a split so that the shares of rows come as near as whole groups allow.
 
     The order of the groups is the order of their hashes with the seed, so it does not depend on the order of the rows,
-    and a document added later moves few others.
+    and a document added later moves few others. Few groups are large parts of the whole: of those all assignments are
+    compared, and the seed decides between the nearest.
 
     Args:
         groups: the group of each row, one entry a row.
@@ -45,6 +49,8 @@ def split_groups(
             " documents only), or prepare.split.validation=0",
         )
     order = stratified_order(sizes, strata or {}, seed)
+    if len(sizes) <= FEW_GROUPS and not strata:
+        return _nearest_of_all(order, sizes, {"test": test, "validation": validation}, seed)
     total = sum(sizes.values())
     splits: dict[str, SplitName] = {}
     parts: tuple[tuple[SplitName, float], ...] = (("test", test), ("validation", validation))
@@ -60,6 +66,30 @@ def split_groups(
         remaining = remaining[taken:]
     splits.update(dict.fromkeys(remaining, "train"))
     return splits
+
+
+def _nearest_of_all(
+    order: Sequence[str], sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: int
+) -> dict[str, SplitName]:
+    """Of all assignments that leave no part empty one whose parts come nearest to their shares."""
+    total = sum(sizes.values())
+    wanted: dict[SplitName, float] = {name: share * total for name, share in shares.items() if share > 0}
+    parts: tuple[SplitName, ...] = ("train", *wanted)
+    least = dict.fromkeys(parts, 1)
+    if "test" in wanted and len(order) >= ENOUGH_GROUPS:
+        least["test"] = min(TEST_GROUPS, len(order) - len(parts) + 1)
+    found: list[tuple[float, tuple[SplitName, ...]]] = []
+    for assigned in product(parts, repeat=len(order)):
+        counts = Counter(assigned)
+        if all(counts[name] >= n for name, n in least.items()):
+            rows: Counter[SplitName] = Counter()
+            for group, name in zip(order, assigned, strict=True):
+                rows[name] += sizes[group]
+            found.append((sum(abs(rows[name] - n) for name, n in wanted.items()), assigned))
+    nearest = min(distance for distance, _ in found)
+    good = [assigned for distance, assigned in found if distance <= nearest + NEAR_ENOUGH * total]
+    chosen = min(good, key=lambda assigned: content_id(str(seed), *assigned))
+    return dict(zip(order, chosen, strict=True))
 
 
 def _nearest_prefix(order: list[str], sizes: Counter[str], wanted: float, at_least: int) -> int:
