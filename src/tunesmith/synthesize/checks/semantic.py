@@ -35,7 +35,9 @@ def drop_semantic_duplicates(
         refuse: makes a refusal of example, check and reason.
     """
     from tunesmith.models.encoder import load_encoder
+    from tunesmith.models.load import set_threads
 
+    set_threads(None)
     encoder, _ = load_encoder("builtin", layer=None, long_texts="window", batch_size=TOGETHER)
     kept = _Kept()
     rest = iter(drafts)
