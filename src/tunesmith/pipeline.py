@@ -36,7 +36,7 @@ from tunesmith.store import (
     fingerprint,
     write_atomically,
 )
-from tunesmith.train.distributed import leading
+from tunesmith.train.following import leading
 from tunesmith.train.stage import take_part
 
 SOURCE = Path(__file__).parent

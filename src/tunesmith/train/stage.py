@@ -11,7 +11,7 @@ from tunesmith.errors import InputError, TunesmithError
 from tunesmith.models import lineage
 from tunesmith.models.load import choose_device, model_folder, weights_sha256
 from tunesmith.records import Row, TrainingLog
-from tunesmith.train import distributed
+from tunesmith.train import distributed, following
 from tunesmith.train.alone import train_alone
 from tunesmith.train.course import plan_of
 from tunesmith.train.distributed import world
@@ -78,7 +78,7 @@ def train_adapters(
     if world().size > 1:
         jobs = [replace(job, folder=job.folder.absolute()) for job in jobs]
         device = choose_device(distributed.own_device(jobs[0].options.device)) if jobs else "cpu"
-        distributed.call_the_others(device, (jobs, task))
+        following.call_the_others(device, (jobs, task))
         distributed.join(device)
     loaded: tuple[object, PreTrainedModel] | None = None
     outcomes: dict[int, TrainingLog | FailedJob] = {}
@@ -104,7 +104,7 @@ def train_adapters(
                 loaded = None
             reason = alone.get(index) or (_why_alone(task, options) if len(jobs) > 1 else None)
             notes = [f"trained by itself, not together with others: {reason}"] if reason else []
-            with distributed.told_when_lost():
+            with following.told_when_lost():
                 log = train_alone(base, ready, notes, progress)
         except TunesmithError as error:
             if world().size > 1:
@@ -127,7 +127,7 @@ def take_part() -> int | None:
         for _ in train_adapters(jobs, task=task):
             pass
 
-    return distributed.follow(train)
+    return following.follow(train)
 
 
 def train_step_counts(
