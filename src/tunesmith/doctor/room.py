@@ -67,6 +67,8 @@ def judge_memory(needed: int, least: int, free: int | None, total: int | None, *
 
 
 def _gib(n: float) -> str:
+    if n < GIB / 10:
+        return f"{n / (1 << 20):.0f} MiB"
     return f"{n / GIB:.2f} GiB" if n < 10 * GIB else f"{n / GIB:,.0f} GiB"
 
 
