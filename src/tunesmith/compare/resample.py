@@ -115,20 +115,21 @@ def estimate(
     n_clusters = len(quantities[0].sizes)
     values: list[list[Array]] = [[] for _ in quantities]
     errors: list[list[Array]] = [[] for _ in quantities]
+    skewed = [studentise and _is_skewed(quantity) for quantity in quantities]
     if n_clusters > 1:
         for weights in bootstrap_weights(n_clusters, draws=draws, seed=seed):
-            for kept, beside, quantity in zip(values, errors, quantities, strict=True):
+            for kept, beside, quantity, is_skewed in zip(values, errors, quantities, skewed, strict=True):
                 if not quantity.sizes.any():
                     continue
                 sums = weights @ quantity.sums
                 kept.append(_values(quantity, sums))
-                if studentise and (quantity.sizes > 0).sum() >= STUDENTISED_FROM:
+                if is_skewed:
                     beside.append(_linear_errors(quantity, sums, weights))
     found = []
     for quantity, kept, beside in zip(quantities, values, errors, strict=True):
         drawn = numpy.concatenate(kept) if kept else numpy.empty(0)
         one = _estimate(quantity, drawn)
-        if beside and one.standard_error and abs(one.skewness or 0) >= STUDENTISED_SKEWNESS:
+        if beside and one.standard_error:
             one = replace(one, studentised=_studentised(quantity, drawn, numpy.concatenate(beside)))
         found.append(one)
     return found
@@ -160,16 +161,14 @@ def _values(quantity: Quantity, sums: Array) -> Array:
 def _estimate(quantity: Quantity, drawn: Array) -> Estimate:
     import numpy
 
-    filled = quantity.sizes > 0
-    n_clusters = int(filled.sum())
+    n_clusters = int((quantity.sizes > 0).sum())
     if not n_clusters:
         return Estimate(math.nan, None, None, 0)
-    total = quantity.sums.sum(axis=0)
-    value = float(_values(quantity, total))
+    value = float(_values(quantity, quantity.sums.sum(axis=0)))
     drawn = drawn[numpy.isfinite(drawn)]
     if n_clusters < 2 or len(drawn) < 2:
         return Estimate(value, None, None, n_clusters)
-    left_out = _values(quantity, total - quantity.sums[filled])
+    left_out = _left_out(quantity)
     jackknife = math.sqrt((n_clusters - 1) / n_clusters * float(((left_out - left_out.mean()) ** 2).sum()))
     bootstrap = float(drawn.std(ddof=1)) * math.sqrt(n_clusters / (n_clusters - 1))
     standard_error = max(jackknife, bootstrap)
@@ -177,6 +176,17 @@ def _estimate(quantity: Quantity, drawn: Array) -> Estimate:
         standard_error = 0.0
     degrees = effective_clusters(quantity.sizes) - 1
     return Estimate(value, standard_error, degrees, n_clusters, _skewness(-left_out))
+
+
+def _left_out(quantity: Quantity) -> Array:
+    """The value without each of the clusters that have items."""
+    return _values(quantity, quantity.sums.sum(axis=0) - quantity.sums[quantity.sizes > 0])
+
+
+def _is_skewed(quantity: Quantity) -> bool:
+    if (quantity.sizes > 0).sum() < STUDENTISED_FROM:
+        return False
+    return abs(_skewness(-_left_out(quantity)) or 0) >= STUDENTISED_SKEWNESS
 
 
 def _studentised(quantity: Quantity, drawn: Array, errors: Array) -> Studentised | None:
