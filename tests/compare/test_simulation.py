@@ -196,7 +196,8 @@ def test_documents_of_very_unequal_size_hold_the_level(sizes_of: Effects, n_clus
 
 @pytest.mark.parametrize("n_clusters", [20, 50])
 def test_skewed_documents_hold_the_level(n_clusters: int) -> None:
-    assert share_of_false_verdicts(documents_of(small_and_large, exponential), n_clusters) <= 0.07
+    # without studentised draws it is 6.1 % and 5.1 %
+    assert share_of_false_verdicts(documents_of(small_and_large, exponential), n_clusters) <= 0.05
 
 
 @pytest.mark.parametrize(("effects", "most"), [(exponential, 0.10), (log_normal, 0.15)])
